@@ -1,0 +1,140 @@
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Chain } from '../queue/chain.ts';
+import type { QueueFeatures } from '../queue/device-queue.ts';
+import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
+import type { QueueDescription } from './device-type.ts';
+import { QueueSlot } from './queue-slot.ts';
+
+/** What the queues need of their device. */
+export interface DeviceQueuesHooks {
+  /** Buffers may be taken. */
+  serving(): boolean;
+  /** A chain of an eager queue was taken. */
+  process(queue: number, chain: Chain): void;
+  /** There may be buffers in an onDemand queue. */
+  available(queue: number): void;
+  /** The driver is to be notified of used buffers. */
+  usedBuffer(queue: number): void;
+  /** Something in processing has ended. */
+  ended(): void;
+  /** Runs an action whose errors put the device into DEVICE_NEEDS_RESET. */
+  guard(action: () => void): void;
+}
+
+/**
+ * The virtqueues of one device: takes buffers while the device serves, counts what is in processing, and publishes what
+ * was used, once for each batch.
+ *
+ * A reset closes the queues at once. Chains that the type still holds are orphaned: their memory is no longer touched,
+ * but until all of them are handed back no new buffer is taken, so that an old write to the disk cannot overtake a new one.
+ */
+export class DeviceQueues {
+  readonly slots: readonly QueueSlot[];
+  readonly #memory: GuestMemory;
+  readonly #hooks: DeviceQueuesHooks;
+  #orphans = 0;
+
+  constructor(descriptions: readonly QueueDescription[], memory: GuestMemory, hooks: DeviceQueuesHooks) {
+    this.slots = descriptions.map((description, index) => new QueueSlot(index, description));
+    this.#memory = memory;
+    this.#hooks = hooks;
+  }
+
+  /** Chains of a life before the last reset that were not handed back yet. */
+  get orphans(): number {
+    return this.#orphans;
+  }
+
+  /** Chains in processing, orphans included. */
+  get inFlight(): number {
+    let sum = this.#orphans;
+    for (const slot of this.slots) sum += slot.taken;
+    return sum;
+  }
+
+  /** In processing, or about to be: within a call that takes buffers. */
+  get busy(): boolean {
+    return this.inFlight > 0 || this.slots.some((slot) => slot.draining);
+  }
+
+  /** Makes the queue of an enabled slot. Throws ProtocolError when the driver set it up wrongly. */
+  open(slot: QueueSlot, features: QueueFeatures): void {
+    slot.queue = new SplitDeviceQueue(this.#memory, slot.layout, features, slot.saved);
+    slot.saved = undefined;
+  }
+
+  closeAll(): void {
+    for (const slot of this.slots) this.#orphans += slot.close();
+  }
+
+  /** Takes what is available in all queues, kicked or not. */
+  scan(): void {
+    for (const slot of this.slots) this.drain(slot);
+  }
+
+  /** Takes what is available in one queue until nothing is left, and tells the driver what was used. */
+  drain(slot: QueueSlot): void {
+    const { queue } = slot;
+    if (queue === undefined || !this.#hooks.serving()) return;
+    if (slot.description.taking === 'onDemand') {
+      this.#hooks.guard(() => {
+        if (queue.arm()) this.#hooks.available(slot.index);
+      });
+      return;
+    }
+    if (slot.draining) {
+      slot.again = true;
+      return;
+    }
+    slot.draining = true;
+    this.#hooks.guard(() => this.#takeAll(slot));
+    slot.draining = false;
+    this.#hooks.ended();
+    // A kick that came within this call for a queue that the driver has set up anew meanwhile.
+    if (slot.again) {
+      slot.again = false;
+      this.drain(slot);
+    }
+  }
+
+  /** The next buffer of an onDemand queue; with undefined comes the promise of `available` for the next one. */
+  take(slot: QueueSlot): Chain | undefined {
+    const { queue } = slot;
+    if (queue === undefined || !this.#hooks.serving()) return undefined;
+    return queue.take() ?? (queue.arm() ? queue.take() : undefined);
+  }
+
+  complete(slot: QueueSlot, chain: Chain, written: number): void {
+    if (chain.orphaned) {
+      chain.orphaned = false;
+      this.#orphans--;
+      this.#hooks.ended();
+      if (this.#orphans === 0) this.scan();
+      return;
+    }
+    if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
+    slot.queue.complete(chain, written);
+    if (slot.draining) return;
+    this.#hooks.guard(() => this.#publish(slot));
+    this.#hooks.ended();
+  }
+
+  #takeAll(slot: QueueSlot): void {
+    const { queue } = slot;
+    if (queue === undefined) return;
+    do {
+      slot.again = false;
+      while (this.#hooks.serving()) {
+        const chain = queue.take();
+        if (chain === undefined) break;
+        this.#hooks.process(slot.index, chain);
+      }
+      this.#publish(slot);
+      // A kick within the loop says that there may be more, even when arming did not see it.
+    } while (this.#hooks.serving() && slot.queue === queue && (queue.arm() || slot.again));
+  }
+
+  #publish(slot: QueueSlot): void {
+    if (slot.queue?.publish() === true) this.#hooks.usedBuffer(slot.index);
+  }
+}

@@ -1,0 +1,414 @@
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { QueueFeatures } from '../queue/device-queue.ts';
+import { StateError } from '../spec/fault.ts';
+import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
+import { Status } from '../spec/status.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { ConfigSpace } from './config-space.ts';
+import { DeviceQueues, type DeviceQueuesHooks } from './device-queues.ts';
+import type { DevicePort, DeviceType } from './device-type.ts';
+import { refuseFeatures } from './negotiation.ts';
+import type { QueueSlot } from './queue-slot.ts';
+import { Quiet, type QuietOwner } from './quiet.ts';
+import { type DeviceBody, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
+import { StatusMachine } from './status-machine.ts';
+import type { DeviceObserver, DeviceTransport } from './transport.ts';
+
+export interface DeviceOptions {
+  /** Feature bits not to offer, of those that would be. */
+  readonly withhold?: readonly number[];
+  /** How long a suspend may wait for what is in processing before it fails with DEVICE_NEEDS_RESET. 5 s. */
+  readonly suspendLimitMs?: number;
+  readonly clock?: Clock;
+}
+
+/** What every device offers, whatever its type. */
+const GENERIC: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
+
+/**
+ * A virtio device: what all device types share. A transport shows its registers and calls the methods for them; a device
+ * type says what to do with a buffer. Everything that goes on between the two is here: status, features, queues,
+ * notifications, configuration space, suspend, pause, saved state.
+ *
+ * A driver's mistake is caught here, in one place, and ends in DEVICE_NEEDS_RESET (§2.1.2).
+ */
+export class Device {
+  readonly type: DeviceType;
+  readonly offered: FeatureSet;
+  /** Set by the transport. */
+  transport: DeviceTransport | undefined;
+  observer: DeviceObserver | undefined;
+
+  readonly #queues: DeviceQueues;
+  readonly #suspendLimitMs: number;
+  readonly #status = new StatusMachine();
+  readonly #config: ConfigSpace;
+  readonly #quiet: Quiet;
+  #accepted: FeatureSet = 0n;
+  /** Buffers are taken: running, not held, nothing of a former life in flight. Kept up to date by `#update`. */
+  #serving = false;
+  #notificationOwed = false;
+  #failure: Error | undefined;
+
+  constructor(type: DeviceType, memory: GuestMemory, options: DeviceOptions = {}) {
+    this.type = type;
+    this.offered = (GENERIC | type.features) & ~featureSet(...(options.withhold ?? []));
+    this.#queues = new DeviceQueues(type.queues, memory, this.#hooks());
+    this.#suspendLimitMs = options.suspendLimitMs ?? 5000;
+    type.attach(this.#port());
+    this.#config = new ConfigSpace(() => type.config());
+    this.#quiet = new Quiet(
+      {
+        busy: () => this.#queues.busy,
+        stop: () => type.quiesce?.(),
+        start: () => type.wake?.(),
+        opened: () => this.#opened(),
+        startFailed: (error) => this.fail(error),
+      },
+      options.clock ?? systemClock,
+    );
+  }
+
+  // ---- Registers, for transports ----
+
+  /** Device status (§2.1). Reading has no effect. */
+  get status(): number {
+    return this.#status.shown;
+  }
+
+  /** The driver's features, as far as it has written them. */
+  get accepted(): FeatureSet {
+    return this.#accepted;
+  }
+
+  writeStatus(value: number): void {
+    this.observer?.statusWritten?.(value);
+    const before = this.#status.shown;
+    const action = this.#status.write(
+      value & 0xff,
+      () => this.#featuresAcceptable(),
+      hasFeature(this.#accepted, Feature.SUSPEND),
+    );
+    if (action !== 'reset' && this.#status.shown !== before) this.#shown();
+    if (action === 'reset') this.reset();
+    else if (action === 'start') this.#start();
+    else if (action === 'suspend') this.#suspend();
+    else if (action === 'resume') this.#quiet.release('suspend');
+    else if (action === 'giveUp') this.#update();
+  }
+
+  /** Accepts 32 feature bits from bit 32 * `word` on. Has no effect after FEATURES_OK. */
+  writeFeatures(word: number, bits: number): void {
+    if ((this.#status.shown & Status.FEATURES_OK) !== 0 || word > 3) return;
+    const shift = BigInt(word * 32);
+    this.#accepted = (this.#accepted & ~(0xffff_ffffn << shift)) | (BigInt(bits >>> 0) << shift);
+  }
+
+  /** Changes the registers of a queue that is not enabled. Has no effect while suspended (§3.4.2), nor on a queue in use. */
+  configureQueue(index: number, change: (slot: QueueSlot) => void): void {
+    const slot = this.queues[index];
+    if (slot !== undefined && !slot.enabled && !this.frozen) change(slot);
+  }
+
+  enableQueue(index: number): void {
+    const slot = this.queues[index];
+    if (slot === undefined || slot.enabled || this.frozen || (this.status & Status.FEATURES_OK) === 0) return;
+    slot.enabled = true;
+    if (this.#status.state !== 'running') return;
+    this.#guard(() => this.#queues.open(slot, this.#queueFeatures()));
+    this.#queues.drain(slot);
+  }
+
+  /** The driver kicks a queue. One that does not exist, is not enabled or is held now is left for later. */
+  kick(index: number): void {
+    this.observer?.kicked?.(index);
+    const slot = this.queues[index];
+    if (slot !== undefined) this.#queues.drain(slot);
+  }
+
+  /** The registers of the queues; change them with `configureQueue` and `enableQueue`. */
+  get queues(): readonly QueueSlot[] {
+    return this.#queues.slots;
+  }
+
+  get configSize(): number {
+    return this.#config.size;
+  }
+
+  get configGeneration(): number {
+    return this.#config.generation;
+  }
+
+  readConfig(offset: number, width: number): number {
+    return this.#config.read(offset, width);
+  }
+
+  /** Little-endian `value`; has no effect while suspended, and beyond the end. */
+  writeConfig(offset: number, width: number, value: number): void {
+    if (this.frozen || offset + width > this.#config.size) return;
+    const bytes = new Uint8Array(width);
+    for (let i = 0; i < width; i++) bytes[i] = Math.floor(value / 256 ** i) & 0xff;
+    this.#guard(() => this.type.writeConfig?.(offset, bytes));
+    this.#config.refresh();
+  }
+
+  /** Configuration space and queue registers keep their values: suspended, or on the way out of it. */
+  get frozen(): boolean {
+    const { state } = this.#status;
+    return state === 'suspended' || state === 'resuming';
+  }
+
+  // ---- For the host ----
+
+  /** Chains in processing, those of a life before the last reset included. */
+  get inFlight(): number {
+    return this.#queues.inFlight;
+  }
+
+  /** Why the device is in DEVICE_NEEDS_RESET. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Held by the host; see `pause`. */
+  get paused(): boolean {
+    return this.#quiet.held('pause');
+  }
+
+  /** At rest, by suspend or pause: `save` may be called. */
+  get isQuiet(): boolean {
+    return this.#quiet.reached;
+  }
+
+  /**
+   * The host's own quiet state, for drivers that know nothing of SUSPEND: no ring is touched, no interrupt comes, nothing is
+   * in flight; the driver sees no change. Resolves when it is reached. Rejects with StateError, and lets go again, when what
+   * is in processing does not end within `limitMs` (the suspend limit), and when the device is paused already.
+   */
+  pause(limitMs: number = this.#suspendLimitMs): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#quiet.request('pause', { limitMs, reached: resolve, failed: reject });
+      this.#update();
+    });
+  }
+
+  /** Ends a pause. Everything held back meanwhile is done now. */
+  continue(): void {
+    this.#quiet.release('pause');
+  }
+
+  /** The state of a device at rest. Throws StateError when it is not at rest. */
+  save(): SavedDevice {
+    if (!this.#quiet.reached) {
+      throw new StateError('a device is saved while it is suspended by its driver or paused by its host');
+    }
+    return sealDevice({
+      deviceId: this.type.deviceId,
+      state: this.#status.state,
+      status: this.#status.shown,
+      accepted: this.#accepted.toString(16),
+      paused: this.paused,
+      notificationOwed: this.#notificationOwed,
+      failure: this.#failure?.message ?? null,
+      config: {
+        bytes: [...this.#config.bytes],
+        generation: this.#config.generation,
+        changeHeld: this.#config.changeHeld,
+      },
+      queues: this.queues.map((slot) => ({
+        ...slot.layout,
+        enabled: slot.enabled,
+        positions: slot.queue?.save() ?? slot.saved ?? null,
+      })),
+      type: this.type.save?.() ?? null,
+    });
+  }
+
+  /**
+   * Takes over a saved state, at rest as it was saved: a suspended device waits for its driver, a paused one for
+   * `continue`. Guest memory has to be what it was. Throws StateError that says what differs, and changes nothing then.
+   */
+  restore(saved: unknown): void {
+    if (this.#status.shown !== 0 || this.inFlight > 0 || this.paused) {
+      throw new StateError('a state is restored into a device that was just made or reset');
+    }
+    const body = unsealFor(saved, this);
+    this.type.restore?.(body.type ?? undefined, BigInt(`0x${body.accepted}`));
+    this.#takeOver(body);
+    this.#shown();
+  }
+
+  /** Puts the device into DEVICE_NEEDS_RESET (§2.1.2) for `error`. */
+  fail(error: Error): void {
+    if (this.#status.state === 'needsReset') return;
+    this.#failure = error;
+    this.#status.needReset();
+    this.#queues.closeAll();
+    this.#update();
+    this.#shown();
+    this.observer?.failed?.(error);
+    // Shown without DRIVER_OK the driver has to poll: nothing is sent to a driver that believes the device suspended.
+    if ((this.status & Status.DRIVER_OK) !== 0) this.#oweConfigChange();
+    this.#letGoOfSuspend();
+  }
+
+  /** The driver's reset by a status of 0, or the host's (power, FLR). Done when it returns, from any state. */
+  reset(): void {
+    this.#status.reset();
+    this.#queues.closeAll();
+    this.#update();
+    for (const slot of this.queues) slot.reset();
+    this.#accepted = 0n;
+    this.#failure = undefined;
+    this.#notificationOwed = false;
+    this.#letGoOfSuspend();
+    this.type.reset?.();
+    this.#config.show();
+    this.transport?.reset();
+    this.#shown();
+    this.#quiet.restart();
+  }
+
+  // ---- Inside ----
+
+  #hooks(): DeviceQueuesHooks {
+    return {
+      serving: () => this.#serving,
+      process: (queue, chain) => this.type.process(queue, chain),
+      available: (queue) => this.type.available?.(queue),
+      usedBuffer: (queue) => {
+        this.observer?.usedNotified?.(queue);
+        this.transport?.usedBuffer(queue);
+      },
+      ended: () => {
+        this.#update();
+        this.#quiet.settle();
+      },
+      guard: (action) => this.#guard(action),
+    };
+  }
+
+  #port(): DevicePort {
+    return {
+      complete: (queue, chain, written) => this.#queues.complete(this.queues[queue]!, chain, written),
+      take: (queue) => this.#queues.take(this.queues[queue]!),
+      giveBack: (queue, chain) => this.#guard(() => this.queues[queue]!.queue!.giveBack(chain)),
+      configChanged: () => this.#configChanged(),
+      fail: (error) => this.fail(error),
+    };
+  }
+
+  #featuresAcceptable(): boolean {
+    const reason = refuseFeatures(this.#accepted, this.offered, (features) => this.type.refuse?.(features));
+    if (reason !== undefined) this.observer?.featuresRefused?.(reason);
+    return reason === undefined;
+  }
+
+  #start(): void {
+    this.#guard(() => {
+      for (const slot of this.queues) if (slot.enabled) this.#queues.open(slot, this.#queueFeatures());
+      this.type.start?.(this.#accepted);
+    });
+    this.#update();
+    this.#queues.scan();
+  }
+
+  #queueFeatures(): QueueFeatures {
+    return {
+      indirect: hasFeature(this.#accepted, Feature.INDIRECT_DESC),
+      eventIdx: hasFeature(this.#accepted, Feature.EVENT_IDX),
+    };
+  }
+
+  #suspend(): void {
+    this.#update();
+    this.#quiet.request('suspend', {
+      limitMs: this.#suspendLimitMs,
+      reached: () => {
+        this.#status.suspended();
+        this.#shown();
+      },
+      failed: (error) => this.fail(error),
+    });
+  }
+
+  /** Nothing holds the device any more: what was held back is told, what waits in the rings is taken without a kick. */
+  #opened(): void {
+    this.#guard(() => {
+      for (const slot of this.queues) slot.queue?.verify();
+    });
+    if (this.#status.state === 'resuming') {
+      this.#status.resumed();
+      this.#shown();
+    }
+    this.#update();
+    if (this.#config.changeHeld) {
+      this.#config.show();
+      this.#oweConfigChange();
+    }
+    if (this.#notificationOwed) this.#oweConfigChange();
+    this.#queues.scan();
+  }
+
+  #update(): void {
+    this.#serving =
+      this.#status.state === 'running' && !this.#status.failed && this.#quiet.open && this.#queues.orphans === 0;
+  }
+
+  #configChanged(): void {
+    if (this.#quiet.reached || this.frozen) {
+      this.#config.hold();
+      return;
+    }
+    this.#config.show();
+    this.#oweConfigChange();
+  }
+
+  /** Sends a configuration change notification now if the driver may get one, else when the device is let go. */
+  #oweConfigChange(): void {
+    const live = (this.status & Status.DRIVER_OK) !== 0;
+    const held = this.#quiet.held('pause') && this.#quiet.reached;
+    this.#notificationOwed = live && held;
+    if (!live || held) return;
+    this.observer?.configNotified?.();
+    this.transport?.configChange();
+  }
+
+  #letGoOfSuspend(): void {
+    // A device that failed while suspended stays at rest until it is reset.
+    if (this.#status.state === 'needsReset' && this.#quiet.reached) return;
+    if (this.#quiet.held('suspend')) this.#quiet.release('suspend');
+  }
+
+  #takeOver(body: DeviceBody): void {
+    this.#accepted = BigInt(`0x${body.accepted}`);
+    this.#status.restore(body.state, body.status);
+    this.#notificationOwed = body.notificationOwed;
+    this.#failure = body.failure === null ? undefined : new Error(body.failure);
+    this.#config.restore(Uint8Array.from(body.config.bytes), body.config.generation, body.config.changeHeld);
+    for (const [index, slot] of this.queues.entries()) {
+      const { positions, ...registers } = body.queues[index]!;
+      Object.assign(slot, registers);
+      slot.saved = positions ?? undefined;
+      if (positions !== null && body.state !== 'needsReset') this.#queues.open(slot, this.#queueFeatures());
+    }
+    const owners: QuietOwner[] = [];
+    if (body.state === 'suspended') owners.push('suspend');
+    if (body.paused) owners.push('pause');
+    this.#quiet.restore(owners);
+    this.#update();
+  }
+
+  #shown(): void {
+    this.observer?.statusShown?.(this.status);
+  }
+
+  /** The one place where a driver's mistake, or our own, ends in DEVICE_NEEDS_RESET. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { DeviceQueue, QueueLayout, QueueState } from '../queue/device-queue.ts';
+import type { QueueDescription } from './device-type.ts';
+
+/**
+ * One virtqueue as the transport's registers show it, and the queue itself once the device runs. The fields are what the
+ * driver wrote, unchecked: they are checked when the queue is made.
+ */
+export class QueueSlot {
+  readonly index: number;
+  readonly description: QueueDescription;
+  size: number;
+  descriptorArea = 0;
+  driverArea = 0;
+  deviceArea = 0;
+  enabled = false;
+  /** Present while the queue is enabled and the device is past DRIVER_OK. */
+  queue: DeviceQueue | undefined;
+  /** Positions to start from, after a restore. */
+  saved: QueueState | undefined;
+  /** Buffers are being taken from it in this call; a kick meanwhile sets `again`. */
+  draining = false;
+  again = false;
+
+  constructor(index: number, description: QueueDescription) {
+    this.index = index;
+    this.description = description;
+    this.size = description.maxSize;
+  }
+
+  get layout(): QueueLayout {
+    const { size, descriptorArea, driverArea, deviceArea } = this;
+    return { size, descriptorArea, driverArea, deviceArea };
+  }
+
+  /** Chains in processing. */
+  get taken(): number {
+    return this.queue?.taken ?? 0;
+  }
+
+  /** Ends the queue; the number of chains that are now orphaned. */
+  close(): number {
+    const orphans = this.taken;
+    this.queue?.close();
+    this.queue = undefined;
+    this.saved = undefined;
+    return orphans;
+  }
+
+  reset(): void {
+    this.size = this.description.maxSize;
+    this.descriptorArea = this.driverArea = this.deviceArea = 0;
+    this.enabled = false;
+  }
+}

@@ -1,0 +1,99 @@
+import type { QueueLayout, QueueState } from '../queue/device-queue.ts';
+import { StateError } from '../spec/fault.ts';
+import { Feature, featureBits, hasFeature } from '../spec/features.ts';
+import type { Device } from './device.ts';
+import { type Sealed, seal, unseal } from './sealed.ts';
+import { consistent, type DeviceState } from './status-machine.ts';
+
+const FORMAT = 'virtio device';
+const VERSION = 1;
+
+/** The state of a device at rest, without that of its transport. Numbers of the rings are as in the rings. */
+export interface DeviceBody {
+  readonly deviceId: number;
+  readonly state: DeviceState;
+  readonly status: number;
+  /** Accepted features, hexadecimal. */
+  readonly accepted: string;
+  readonly paused: boolean;
+  /** A configuration change notification that could not be sent yet. */
+  readonly notificationOwed: boolean;
+  readonly failure: string | null;
+  readonly config: { readonly bytes: readonly number[]; readonly generation: number; readonly changeHeld: boolean };
+  readonly queues: readonly (QueueLayout & { readonly enabled: boolean; readonly positions: QueueState | null })[];
+  readonly type: unknown;
+}
+
+export type SavedDevice = Sealed<DeviceBody>;
+
+export function sealDevice(body: DeviceBody): SavedDevice {
+  return seal(FORMAT, VERSION, body);
+}
+
+/** Checks a saved state against the device that is to take it over. Throws StateError that says what differs. */
+export function unsealFor(saved: unknown, device: Device): DeviceBody {
+  const body = unseal(saved, FORMAT, VERSION) as DeviceBody;
+  require(isObject(body) &&
+    Array.isArray(body.queues) &&
+    isObject(body.config), 'it has no queues or no configuration');
+  require(body.deviceId ===
+    device.type.deviceId, `it is of a device with id ${body.deviceId}, this one has ${device.type.deviceId}`);
+  require(/^[0-9a-f]+$/.test(String(body.accepted)), 'its features are not a hexadecimal number');
+  const accepted = BigInt(`0x${body.accepted}`);
+  const foreign = featureBits(accepted & ~device.offered);
+  require(foreign.length === 0, `it uses feature ${foreign.join(', ')}, which this device does not offer`);
+  checkState(body, hasFeature(accepted, Feature.SUSPEND));
+  checkConfig(body, device);
+  require(body.queues.length ===
+    device.queues.length, `it has ${body.queues.length} queues, this device ${device.queues.length}`);
+  body.queues.forEach((queue, index) => {
+    checkQueue(queue, index, device.queues[index]!.description.maxSize);
+  });
+  return body;
+}
+
+function checkState(body: DeviceBody, suspendNegotiated: boolean): void {
+  const { state, status } = body;
+  require(isCount(status, 0xff) &&
+    consistent(state, status) &&
+    state !== 'suspending', `its status ${status} does not go with "${state}"`);
+  const needsSuspend = state === 'suspended' || state === 'resuming';
+  require(suspendNegotiated || !needsSuspend, `it is ${state}, but VIRTIO_F_SUSPEND was not negotiated`);
+  require(state === 'suspended' ||
+    state === 'needsReset' ||
+    body.paused === true, 'it is neither suspended nor paused');
+}
+
+function checkConfig({ config }: DeviceBody, device: Device): void {
+  require(Array.isArray(config.bytes) &&
+    config.bytes.every((byte) => isCount(byte, 0xff)) &&
+    isCount(config.generation, 0xffff_ffff), 'its configuration space is not bytes');
+  require(config.bytes.length ===
+    device.configSize, `its configuration space has ${config.bytes.length} bytes, this device's ${device.configSize}`);
+}
+
+function checkQueue(queue: DeviceBody['queues'][number], index: number, maxSize: number): void {
+  const what = `queue ${index}`;
+  require(isObject(queue) &&
+    isCount(queue.size, maxSize), `${what} has ${queue?.size} entries, this device's at most ${maxSize}`);
+  const areas = [queue.descriptorArea, queue.driverArea, queue.deviceArea];
+  require(areas.every((area) => isCount(area, Number.MAX_SAFE_INTEGER)), `the areas of ${what} are not addresses`);
+  const { positions } = queue;
+  if (positions === null) return;
+  require(isObject(positions) && positions.format === 'split', `${what} has a format that this program does not know`);
+  require(isCount(positions.availableNext, 0xffff) &&
+    positions.availableNext === positions.usedNext, `the positions of ${what} do not belong to a queue at rest`);
+  require(queue.enabled === true, `${what} has positions but is not enabled`);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function isCount(value: unknown, max: number): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
+}
+
+function require(condition: boolean, reason: string): asserts condition {
+  if (!condition) throw new StateError(`the saved state does not fit this device: ${reason}`);
+}

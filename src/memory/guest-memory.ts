@@ -1,0 +1,132 @@
+import { ProtocolError } from '../spec/fault.ts';
+
+/** A guest-physical address that fits a double exactly: at most 2^53 - 1. */
+export type GuestAddress = number;
+
+/**
+ * One contiguous piece of guest memory. `bytes`, `view` and `words` show the same memory; they are replaced together by
+ * `GuestMemory.replace`, so read them from the region each time instead of keeping them.
+ */
+export interface MemoryRegion {
+  /** First guest-physical address. */
+  readonly address: GuestAddress;
+  readonly size: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** 16-bit words for `Atomics`; guest-physical word n of the region is `words[n]`. */
+  readonly words: Uint16Array;
+}
+
+type MutableRegion = { -readonly [K in keyof MemoryRegion]: MemoryRegion[K] };
+
+/**
+ * The driver's memory as a device sees it: guest-physical addresses to bytes.
+ *
+ * The memory belongs to the driver's side, which may rewrite it at any time: read a field once into a local, check it,
+ * then use it. Regions do not overlap. Ring indices are read and written with `loadAcquire` and `storeRelease`.
+ */
+export class GuestMemory {
+  readonly #regions: MutableRegion[] = [];
+  #last: MutableRegion | undefined;
+  #generation = 0;
+
+  /**
+   * Called with the address and length of every range that a device has written, after the write. A host that caches
+   * guest code by page drops those pages here.
+   */
+  onWrite: ((address: GuestAddress, length: number) => void) | undefined;
+
+  /** Memory of one region that starts at guest-physical address 0. */
+  static over(bytes: Uint8Array): GuestMemory {
+    const memory = new GuestMemory();
+    memory.add(0, bytes);
+    return memory;
+  }
+
+  get regions(): readonly MemoryRegion[] {
+    return this.#regions;
+  }
+
+  /** Changes whenever a region came, went or was replaced: what was located before is located again then. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /**
+   * Adds a region. The caller keeps owning `bytes`, whose offset in its buffer is even.
+   * Throws RangeError when it overlaps another region or is not addressable.
+   */
+  add(address: GuestAddress, bytes: Uint8Array): MemoryRegion {
+    const end = address + bytes.length;
+    if (!Number.isSafeInteger(address) || address < 0 || !Number.isSafeInteger(end) || address % 2 !== 0) {
+      throw new RangeError(`a region at ${address} of ${bytes.length} bytes is not addressable`);
+    }
+    if (this.#regions.some((r) => address < r.address + r.size && r.address < end)) {
+      throw new RangeError(`a region at ${address} of ${bytes.length} bytes overlaps another one`);
+    }
+    const region: MutableRegion = { address, size: bytes.length, ...windows(bytes) };
+    this.#regions.push(region);
+    this.#changed();
+    return region;
+  }
+
+  remove(region: MemoryRegion): void {
+    const index = this.#regions.indexOf(region as MutableRegion);
+    if (index < 0) throw new RangeError('this region is not part of the memory');
+    this.#regions.splice(index, 1);
+    this.#changed();
+  }
+
+  /** Puts other bytes of the same length behind a region, as after WebAssembly memory has grown. */
+  replace(region: MemoryRegion, bytes: Uint8Array): void {
+    const index = this.#regions.indexOf(region as MutableRegion);
+    if (index < 0) throw new RangeError('this region is not part of the memory');
+    if (bytes.length !== region.size) throw new RangeError(`a region of ${region.size} bytes is given ${bytes.length}`);
+    Object.assign(this.#regions[index]!, windows(bytes));
+    this.#changed();
+  }
+
+  /** The region that holds all of `length` bytes at `address`, or undefined. Offset in it: `address - region.address`. */
+  find(address: GuestAddress, length: number): MemoryRegion | undefined {
+    const last = this.#last;
+    if (last !== undefined && address >= last.address && address + length <= last.address + last.size) return last;
+    for (const region of this.#regions) {
+      if (address >= region.address && address + length <= region.address + region.size) {
+        this.#last = region;
+        return region;
+      }
+    }
+    return undefined;
+  }
+
+  /** As `find`; throws ProtocolError with `rule` when some byte is outside the memory. `what` names the range in the message. */
+  locate(address: GuestAddress, length: number, rule: string, what: string): MemoryRegion {
+    const region = this.find(address, length);
+    if (region === undefined) {
+      throw new ProtocolError(rule, `${what}: ${length} bytes at 0x${address.toString(16)} are not in guest memory`);
+    }
+    return region;
+  }
+
+  #changed(): void {
+    this.#last = undefined;
+    this.#generation++;
+  }
+}
+
+function windows(bytes: Uint8Array): Pick<MemoryRegion, 'bytes' | 'view' | 'words'> {
+  if (bytes.byteOffset % 2 !== 0) throw new RangeError('the bytes of a region start at an odd offset of their buffer');
+  return {
+    bytes,
+    view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+    words: new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1),
+  };
+}
+
+/**
+ * A u64 in two u32 halves as a number. Beyond 2^53 the result is not exact, but is still larger than any region's end,
+ * so that it is never found in memory.
+ */
+export function joinU64(low: number, high: number): number {
+  return high * 0x1_0000_0000 + low;
+}

@@ -1,0 +1,3 @@
+export * from './allocator.ts';
+export * from './guest-memory.ts';
+export * from './order.ts';

@@ -1,0 +1,60 @@
+import type { GuestAddress } from '../memory/guest-memory.ts';
+import type { Chain } from './chain.ts';
+
+/** Where the driver put a queue, and how large it made it (§2.6). */
+export interface QueueLayout {
+  readonly size: number;
+  readonly descriptorArea: GuestAddress;
+  readonly driverArea: GuestAddress;
+  readonly deviceArea: GuestAddress;
+}
+
+/** What was negotiated that changes how a queue works. */
+export interface QueueFeatures {
+  readonly indirect: boolean;
+  readonly eventIdx: boolean;
+}
+
+/** The positions of a queue as plain data. Only a queue that holds no chain has them: see `DeviceQueue.save`. */
+export interface QueueState {
+  readonly format: 'split';
+  /** The next entry of the available ring to take, 0 to 65535. */
+  readonly availableNext: number;
+  /** The next entry of the used ring to write, 0 to 65535. */
+  readonly usedNext: number;
+}
+
+/**
+ * The device end of a virtqueue, whatever its format.
+ *
+ * All methods that touch the ring throw ProtocolError when the driver's side of it makes no sense.
+ */
+export interface DeviceQueue {
+  readonly size: number;
+  /** Chains that were taken and neither completed nor given back. */
+  readonly taken: number;
+
+  /** The next available chain, or undefined. The caller owns it until `complete` or `giveBack`. */
+  take(): Chain | undefined;
+
+  /** Puts a chain into the used ring, with the number of bytes written to it. The driver sees it after `publish`. */
+  complete(chain: Chain, written: number): void;
+
+  /** Makes the last taken chain available again, as if it had not been taken. */
+  giveBack(chain: Chain): void;
+
+  /** Shows all completed chains to the driver. True when it has to be notified of them (§2.7.7, §2.8.10). */
+  publish(): boolean;
+
+  /** Asks for a kick at the next buffer. True when there is one already: then take it, no kick comes for it. */
+  arm(): boolean;
+
+  /** Checks that the rings in memory agree with the positions; throws ProtocolError when not. For resume and restore. */
+  verify(): void;
+
+  /** Throws StateError while a chain is taken or a completion is not published. */
+  save(): QueueState;
+
+  /** Ends the queue at a reset: its chains are no longer live, and nothing touches the rings any more. */
+  close(): void;
+}

@@ -1,0 +1,289 @@
+import { type GuestMemory, joinU64, type MemoryRegion } from '../memory/guest-memory.ts';
+import { loadAcquire, storeRelease } from '../memory/order.ts';
+import { ProtocolError, StateError } from '../spec/fault.ts';
+import {
+  AVAILABLE_NO_INTERRUPT,
+  Available,
+  Descriptor,
+  DescriptorFlag,
+  MAX_SPLIT_QUEUE_SIZE,
+  SPLIT_ALIGNMENT,
+  splitAreas,
+  Used,
+} from '../spec/split-ring.ts';
+import { Chain } from './chain.ts';
+import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState } from './device-queue.ts';
+import { eventPassed } from './notify.ts';
+
+/**
+ * The device end of a split virtqueue (§2.7).
+ *
+ * Memory is the driver's, which may rewrite it at any time: each field is read once into a local, checked, then used.
+ * A malformed ring throws ProtocolError; nothing outside the chain's own buffers is ever read or written.
+ */
+export class SplitDeviceQueue implements DeviceQueue {
+  readonly size: number;
+  readonly #mask: number;
+  readonly #memory: GuestMemory;
+  readonly #layout: QueueLayout;
+  readonly #features: QueueFeatures;
+
+  // The areas as (region, offset in it), found again whenever the memory's regions changed.
+  #generation = -1;
+  #descriptors!: MemoryRegion;
+  #descriptorOffset = 0;
+  #available!: MemoryRegion;
+  #availableOffset = 0;
+  #used!: MemoryRegion;
+  #usedOffset = 0;
+
+  /** Free-running u16 positions, as in the rings. */
+  #availableNext: number;
+  #usedNext: number;
+  /** The available index last read: everything before it may be taken without another look. */
+  #availableSeen: number;
+  #usedPublished: number;
+  #armedAt = -1;
+
+  readonly #pool: Chain[] = [];
+  readonly #chains: Chain[] = [];
+  #taken = 0;
+  #closed = false;
+
+  /** Throws ProtocolError when the layout is not one that a driver may set up, or `state` is not one of such a queue. */
+  constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
+    checkLayout(layout);
+    this.#memory = memory;
+    this.#layout = layout;
+    this.#features = features;
+    this.size = layout.size;
+    this.#mask = layout.size - 1;
+    this.#availableNext = this.#availableSeen = state?.availableNext ?? 0;
+    this.#usedNext = this.#usedPublished = state?.usedNext ?? 0;
+    this.#locate();
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  take(): Chain | undefined {
+    if (this.#closed) return undefined;
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    const position = this.#availableNext;
+    if (position === this.#availableSeen && !this.#look()) return undefined;
+    const entry = this.#availableOffset + Available.RING + Available.ENTRY_SIZE * (position & this.#mask);
+    const head = this.#available.view.getUint16(entry, true);
+    if (head >= this.size) {
+      throw new ProtocolError('split.driver.avail.head', `the available ring names descriptor ${head} of ${this.size}`);
+    }
+    let chain = this.#pool.pop();
+    if (chain === undefined) {
+      chain = new Chain(this.#memory);
+      this.#chains.push(chain);
+    }
+    chain.clear(head);
+    this.#walk(chain, head);
+    this.#availableNext = (position + 1) & 0xffff;
+    this.#taken++;
+    return chain;
+  }
+
+  complete(chain: Chain, written: number): void {
+    if (!chain.live) throw new RangeError('the chain was handed back before, or its queue was reset');
+    if (written > chain.writableBytes || written < 0) {
+      throw new RangeError(`${written} bytes written to a chain of ${chain.writableBytes} device-writable bytes`);
+    }
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    const entry = this.#usedOffset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
+    const view = this.#used.view;
+    view.setUint32(entry, chain.id, true);
+    view.setUint32(entry + 4, written, true);
+    this.#usedNext = (this.#usedNext + 1) & 0xffff;
+    this.#release(chain);
+  }
+
+  giveBack(chain: Chain): void {
+    const before = (this.#availableNext - 1) & 0xffff;
+    const entry = this.#availableOffset + Available.RING + Available.ENTRY_SIZE * (before & this.#mask);
+    if (!chain.live || this.#available.view.getUint16(entry, true) !== chain.id) {
+      throw new RangeError('only the chain that was taken last can be given back');
+    }
+    this.#availableNext = before;
+    this.#release(chain);
+  }
+
+  publish(): boolean {
+    const before = this.#usedPublished;
+    const after = this.#usedNext;
+    if (before === after || this.#closed) return false;
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    this.#memory.onWrite?.(this.#layout.deviceArea, splitAreas(this.size).device);
+    storeRelease(this.#used, this.#usedOffset + Used.INDEX, after);
+    this.#usedPublished = after;
+    if (this.#features.eventIdx) {
+      const usedEvent = this.#availableOffset + Available.RING + Available.ENTRY_SIZE * this.size;
+      return eventPassed(loadAcquire(this.#available, usedEvent), after, before);
+    }
+    return (loadAcquire(this.#available, this.#availableOffset + Available.FLAGS) & AVAILABLE_NO_INTERRUPT) === 0;
+  }
+
+  arm(): boolean {
+    if (this.#closed) return false;
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    // Without EVENT_IDX the used flags stay 0: this device always wants kicks.
+    if (this.#features.eventIdx && this.#armedAt !== this.#availableNext) {
+      const availableEvent = this.#usedOffset + Used.RING + Used.ENTRY_SIZE * this.size;
+      this.#memory.onWrite?.(this.#used.address + availableEvent, 2);
+      storeRelease(this.#used, availableEvent, this.#availableNext);
+      this.#armedAt = this.#availableNext;
+    }
+    return this.#look();
+  }
+
+  verify(): void {
+    this.#locate();
+    this.#look();
+    const used = loadAcquire(this.#used, this.#usedOffset + Used.INDEX);
+    if (used !== this.#usedPublished) {
+      throw new ProtocolError(
+        'split.driver.used.index',
+        `the used index is ${used}, this device had left it at ${this.#usedPublished}`,
+      );
+    }
+  }
+
+  save(): QueueState {
+    if (this.#taken > 0)
+      throw new StateError(
+        `${this.#taken} chains of this queue are being processed: suspend or pause the device first`,
+      );
+    if (this.#usedNext !== this.#usedPublished)
+      throw new StateError('completed chains of this queue are not published yet');
+    return { format: 'split', availableNext: this.#availableNext, usedNext: this.#usedNext };
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const chain of this.#chains) {
+      chain.orphaned = chain.live;
+      chain.live = false;
+    }
+  }
+
+  #release(chain: Chain): void {
+    chain.live = false;
+    this.#pool.push(chain);
+    this.#taken--;
+  }
+
+  /** Reads the available index; true when there is something to take. */
+  #look(): boolean {
+    const index = loadAcquire(this.#available, this.#availableOffset + Available.INDEX);
+    const waiting = (index - this.#availableNext) & 0xffff;
+    // A driver has at most `size` buffers out, those that we hold included.
+    if (waiting + this.#taken > this.size) {
+      throw new ProtocolError(
+        'split.driver.avail.1',
+        `the available index is ${index}, ${waiting} past ours, in a queue of ${this.size} of which ${this.#taken} are taken`,
+      );
+    }
+    this.#availableSeen = index;
+    return waiting > 0;
+  }
+
+  /** Follows a chain from `head`, into its indirect table if it has one. */
+  #walk(chain: Chain, head: number): void {
+    let view = this.#descriptors.view;
+    let table = this.#descriptorOffset;
+    let tableSize = this.size;
+    let indirect = false;
+    let index = head;
+    for (let length = 1; ; length++) {
+      const at = table + Descriptor.SIZE * index;
+      const address = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
+      const bytes = view.getUint32(at + Descriptor.LENGTH, true);
+      const flags = view.getUint16(at + Descriptor.FLAGS, true);
+      if ((flags & DescriptorFlag.INDIRECT) !== 0) {
+        this.#checkIndirect(indirect, flags, bytes);
+        const region = this.#memory.locate(address, bytes, 'split.driver.desc.memory', 'an indirect table');
+        view = region.view;
+        table = address - region.address;
+        tableSize = bytes / Descriptor.SIZE;
+        indirect = true;
+        index = 0;
+        length--;
+        continue;
+      }
+      this.#addSegment(chain, address, bytes, (flags & DescriptorFlag.WRITE) !== 0);
+      if ((flags & DescriptorFlag.NEXT) === 0) return;
+      if (length >= this.size) {
+        throw new ProtocolError('split.driver.indirect.3', `a chain has more than ${this.size} descriptors, or loops`);
+      }
+      index = view.getUint16(at + Descriptor.NEXT, true);
+      if (index >= tableSize) {
+        throw new ProtocolError('split.driver.desc.next', `a descriptor goes on at ${index} of ${tableSize}`);
+      }
+    }
+  }
+
+  #checkIndirect(inIndirect: boolean, flags: number, bytes: number): void {
+    if (!this.#features.indirect) {
+      throw new ProtocolError(
+        'split.driver.indirect.1',
+        'an indirect descriptor, but INDIRECT_DESC was not negotiated',
+      );
+    }
+    if (inIndirect)
+      throw new ProtocolError('split.driver.indirect.2', 'an indirect descriptor inside an indirect table');
+    if ((flags & DescriptorFlag.NEXT) !== 0) {
+      throw new ProtocolError('split.driver.indirect.4', 'a descriptor with both INDIRECT and NEXT');
+    }
+    if (bytes === 0 || bytes % Descriptor.SIZE !== 0) {
+      throw new ProtocolError('split.driver.indirect.length', `an indirect table of ${bytes} bytes`);
+    }
+  }
+
+  #addSegment(chain: Chain, address: number, bytes: number, writable: boolean): void {
+    if (!writable && chain.writableBytes > 0) {
+      throw new ProtocolError('split.driver.framing.1', 'a device-readable descriptor after a device-writable one');
+    }
+    if (bytes === 0) return;
+    const region = this.#memory.locate(address, bytes, 'split.driver.desc.memory', 'a buffer');
+    if (chain.readableBytes + chain.writableBytes + bytes > 0xffff_ffff) {
+      throw new ProtocolError('split.driver.desc.1', 'a chain of more than 2^32 bytes');
+    }
+    if (writable) chain.addWritable(region, address - region.address, bytes);
+    else chain.addReadable(region, address - region.address, bytes);
+  }
+
+  #locate(): void {
+    const { descriptorArea, driverArea, deviceArea } = this.#layout;
+    const bytes = splitAreas(this.size);
+    const rule = 'split.driver.layout.memory';
+    this.#descriptors = this.#memory.locate(descriptorArea, bytes.descriptor, rule, 'the descriptor table');
+    this.#descriptorOffset = descriptorArea - this.#descriptors.address;
+    this.#available = this.#memory.locate(driverArea, bytes.driver, rule, 'the available ring');
+    this.#availableOffset = driverArea - this.#available.address;
+    this.#used = this.#memory.locate(deviceArea, bytes.device, rule, 'the used ring');
+    this.#usedOffset = deviceArea - this.#used.address;
+    this.#generation = this.#memory.generation;
+  }
+}
+
+function checkLayout(layout: QueueLayout): void {
+  const { size, descriptorArea, driverArea, deviceArea } = layout;
+  if (!Number.isInteger(Math.log2(size)) || size < 1 || size > MAX_SPLIT_QUEUE_SIZE) {
+    throw new ProtocolError(
+      'pci.driver.common.3',
+      `a split queue of ${size} entries; sizes are powers of two up to ${MAX_SPLIT_QUEUE_SIZE}`,
+    );
+  }
+  const aligned =
+    descriptorArea % SPLIT_ALIGNMENT.descriptor === 0 &&
+    driverArea % SPLIT_ALIGNMENT.driver === 0 &&
+    deviceArea % SPLIT_ALIGNMENT.device === 0;
+  if (!aligned) {
+    throw new ProtocolError('split.driver.layout.1', 'a part of the queue is not aligned to 16, 2 or 4 bytes');
+  }
+}

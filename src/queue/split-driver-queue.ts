@@ -1,0 +1,225 @@
+import type { GuestAllocator, GuestSlice } from '../memory/allocator.ts';
+import { loadAcquire, storeRelease } from '../memory/order.ts';
+import { ProtocolError } from '../spec/fault.ts';
+import {
+  Available,
+  Descriptor,
+  DescriptorFlag,
+  SPLIT_ALIGNMENT,
+  splitAreas,
+  USED_NO_NOTIFY,
+  Used,
+} from '../spec/split-ring.ts';
+import type { BufferList } from './buffer-list.ts';
+import type { QueueFeatures, QueueLayout } from './device-queue.ts';
+import type { DriverQueue, UsedBuffer } from './driver-queue.ts';
+import { eventPassed } from './notify.ts';
+
+const FREE = -1;
+
+/**
+ * The driver end of a split virtqueue (§2.7).
+ *
+ * The device only writes the used ring, but a device that lies may write anywhere: what this end needs of the descriptor
+ * table and the available ring it keeps in shadow arrays and never reads back.
+ */
+export class SplitDriverQueue implements DriverQueue {
+  readonly layout: QueueLayout;
+  readonly #size: number;
+  readonly #mask: number;
+  readonly #features: QueueFeatures;
+  readonly #allocator: GuestAllocator;
+  readonly #descriptors: GuestSlice;
+  readonly #available: GuestSlice;
+  readonly #used: GuestSlice;
+
+  /** Per descriptor: the next free one, or the next of its chain. */
+  readonly #next: Int32Array;
+  /** Per head: descriptors of its chain; FREE when it is no head. */
+  readonly #chainLength: Int32Array;
+  /** Per head: bytes the device may write. */
+  readonly #writableBytes: Float64Array;
+  /** Per head: its indirect table, kept for the next use. */
+  readonly #tables: (GuestSlice | undefined)[];
+  #freeHead = 0;
+  #freeCount: number;
+
+  #availableNext = 0;
+  #exposed = 0;
+  #usedNext = 0;
+  #outstanding = 0;
+  readonly #scratch = { id: 0, written: 0 };
+
+  /** Takes the memory of its areas from `allocator`. `size` is a power of two. */
+  constructor(allocator: GuestAllocator, size: number, features: QueueFeatures) {
+    const bytes = splitAreas(size);
+    this.#allocator = allocator;
+    this.#features = features;
+    this.#size = size;
+    this.#mask = size - 1;
+    this.#descriptors = allocator.allocate(bytes.descriptor, SPLIT_ALIGNMENT.descriptor);
+    this.#available = allocator.allocate(bytes.driver, SPLIT_ALIGNMENT.driver);
+    this.#used = allocator.allocate(bytes.device, SPLIT_ALIGNMENT.device);
+    this.layout = {
+      size,
+      descriptorArea: this.#descriptors.address,
+      driverArea: this.#available.address,
+      deviceArea: this.#used.address,
+    };
+    this.#next = Int32Array.from({ length: size }, (_, i) => i + 1);
+    this.#chainLength = new Int32Array(size).fill(FREE);
+    this.#writableBytes = new Float64Array(size);
+    this.#tables = new Array<GuestSlice | undefined>(size).fill(undefined);
+    this.#freeCount = size;
+  }
+
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  get hidden(): number {
+    return (this.#availableNext - this.#exposed) & 0xffff;
+  }
+
+  offer(buffers: BufferList): number {
+    if (buffers.count === 0 || buffers.count > this.#size) {
+      throw new RangeError(`a chain has 1 to ${this.#size} buffers in this queue, not ${buffers.count}`);
+    }
+    const indirect = this.#features.indirect && buffers.count > 1;
+    const needed = indirect ? 1 : buffers.count;
+    if (needed > this.#freeCount) return -1;
+    const head = this.#freeHead;
+    if (indirect) this.#writeIndirect(head, buffers);
+    else this.#writeDirect(head, buffers);
+    this.#chainLength[head] = needed;
+    this.#writableBytes[head] = buffers.writableBytes;
+    this.#freeCount -= needed;
+    const entry = this.#available.offset + Available.RING + Available.ENTRY_SIZE * (this.#availableNext & this.#mask);
+    this.#available.region.view.setUint16(entry, head, true);
+    this.#availableNext = (this.#availableNext + 1) & 0xffff;
+    this.#outstanding++;
+    return head;
+  }
+
+  expose(): boolean {
+    const before = this.#exposed;
+    const after = this.#availableNext;
+    if (before === after) return false;
+    storeRelease(this.#available.region, this.#available.offset + Available.INDEX, after);
+    this.#exposed = after;
+    const { region, offset } = this.#used;
+    if (this.#features.eventIdx) {
+      const availableEvent = offset + Used.RING + Used.ENTRY_SIZE * this.#size;
+      return eventPassed(loadAcquire(region, availableEvent), after, before);
+    }
+    return (loadAcquire(region, offset + Used.FLAGS) & USED_NO_NOTIFY) === 0;
+  }
+
+  collect(): UsedBuffer | undefined {
+    if (!this.#look()) return undefined;
+    const { region, offset } = this.#used;
+    const entry = offset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
+    const id = region.view.getUint32(entry, true);
+    const written = region.view.getUint32(entry + 4, true);
+    if (id >= this.#size || this.#chainLength[id] === FREE) {
+      throw new ProtocolError('split.device.used.id', `the device used buffer ${id}, which it does not have`);
+    }
+    if (written > this.#writableBytes[id]!) {
+      throw new ProtocolError(
+        'split.device.used.2',
+        `the device claims to have written ${written} bytes to a buffer of ${this.#writableBytes[id]}`,
+      );
+    }
+    this.#usedNext = (this.#usedNext + 1) & 0xffff;
+    this.#outstanding--;
+    this.#free(id);
+    this.#scratch.id = id;
+    this.#scratch.written = written;
+    return this.#scratch;
+  }
+
+  arm(): boolean {
+    // Without EVENT_IDX the available flags stay 0: this driver always wants interrupts.
+    if (this.#features.eventIdx) {
+      const usedEvent = this.#available.offset + Available.RING + Available.ENTRY_SIZE * this.#size;
+      storeRelease(this.#available.region, usedEvent, this.#usedNext);
+    }
+    return this.#look();
+  }
+
+  release(): void {
+    for (const slice of [this.#descriptors, this.#available, this.#used, ...this.#tables]) {
+      if (slice !== undefined) this.#allocator.release(slice);
+    }
+  }
+
+  #look(): boolean {
+    const index = loadAcquire(this.#used.region, this.#used.offset + Used.INDEX);
+    const waiting = (index - this.#usedNext) & 0xffff;
+    if (waiting > this.#outstanding - this.hidden) {
+      throw new ProtocolError(
+        'split.device.used.index',
+        `the used index is ${index}, ${waiting} past ours, with ${this.#outstanding - this.hidden} buffers out`,
+      );
+    }
+    return waiting > 0;
+  }
+
+  #free(head: number): void {
+    const length = this.#chainLength[head]!;
+    let last = head;
+    for (let i = 1; i < length; i++) last = this.#next[last]!;
+    this.#next[last] = this.#freeHead;
+    this.#freeHead = head;
+    this.#freeCount += length;
+    this.#chainLength[head] = FREE;
+  }
+
+  #writeDirect(head: number, buffers: BufferList): void {
+    const { view } = this.#descriptors.region;
+    let index = head;
+    for (let i = 0; i < buffers.count; i++) {
+      const last = i === buffers.count - 1;
+      const next = this.#next[index]!;
+      const flags = (i >= buffers.readableCount ? DescriptorFlag.WRITE : 0) | (last ? 0 : DescriptorFlag.NEXT);
+      const at = this.#descriptors.offset + Descriptor.SIZE * index;
+      writeDescriptor(view, at, buffers.addresses[i]!, buffers.lengths[i]!, flags, last ? 0 : next);
+      index = next;
+    }
+    this.#freeHead = index;
+  }
+
+  #writeIndirect(head: number, buffers: BufferList): void {
+    const bytes = buffers.count * Descriptor.SIZE;
+    let table = this.#tables[head];
+    if (table === undefined || table.length < bytes) {
+      if (table !== undefined) this.#allocator.release(table);
+      table = this.#allocator.allocate(bytes, SPLIT_ALIGNMENT.descriptor);
+      this.#tables[head] = table;
+    }
+    for (let i = 0; i < buffers.count; i++) {
+      const last = i === buffers.count - 1;
+      const flags = (i >= buffers.readableCount ? DescriptorFlag.WRITE : 0) | (last ? 0 : DescriptorFlag.NEXT);
+      const at = table.offset + Descriptor.SIZE * i;
+      writeDescriptor(table.region.view, at, buffers.addresses[i]!, buffers.lengths[i]!, flags, last ? 0 : i + 1);
+    }
+    const at = this.#descriptors.offset + Descriptor.SIZE * head;
+    writeDescriptor(this.#descriptors.region.view, at, table.address, bytes, DescriptorFlag.INDIRECT, 0);
+    this.#freeHead = this.#next[head]!;
+  }
+}
+
+function writeDescriptor(
+  view: DataView,
+  at: number,
+  address: number,
+  length: number,
+  flags: number,
+  next: number,
+): void {
+  view.setUint32(at, address >>> 0, true);
+  view.setUint32(at + 4, Math.floor(address / 0x1_0000_0000), true);
+  view.setUint32(at + Descriptor.LENGTH, length, true);
+  view.setUint16(at + Descriptor.FLAGS, flags, true);
+  view.setUint16(at + Descriptor.NEXT, next, true);
+}

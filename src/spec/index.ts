@@ -1,0 +1,7 @@
+export * from './device-ids.ts';
+export * from './fault.ts';
+export * from './features.ts';
+export * from './pci.ts';
+export * from './split-ring.ts';
+export * from './status.ts';
+export * from './version.ts';
