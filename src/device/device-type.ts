@@ -36,8 +36,8 @@ export interface DeviceType {
   /** Why a set of accepted features cannot be used; undefined when it can. */
   refuse?(features: FeatureSet): string | undefined;
 
-  /** The driver set DRIVER_OK: `features` were negotiated. */
-  start?(features: FeatureSet): void;
+  /** The driver's FEATURES_OK was granted: `features` were negotiated. The configuration space is read again after it. */
+  negotiated?(features: FeatureSet): void;
 
   /**
    * A chain of an eager queue was taken. It is given back by `port.complete`, within this call or later. Nothing is to be
@@ -61,7 +61,7 @@ export interface DeviceType {
   save?(): unknown;
 
   /**
-   * Takes over what `save` gave, in place of `start`; throws StateError that says what differs, and changes nothing then.
+   * Takes over what `save` gave, in place of `negotiated`; throws StateError that says what differs, and changes nothing then.
    * `features` were negotiated, or none yet.
    */
   restore?(state: unknown, features: FeatureSet): void;

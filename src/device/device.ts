@@ -300,14 +300,18 @@ export class Device {
 
   #featuresAcceptable(): boolean {
     const reason = refuseFeatures(this.#accepted, this.offered, (features) => this.type.refuse?.(features));
-    if (reason !== undefined) this.observer?.featuresRefused?.(reason);
-    return reason === undefined;
+    if (reason !== undefined) {
+      this.observer?.featuresRefused?.(reason);
+      return false;
+    }
+    this.type.negotiated?.(this.#accepted);
+    this.#config.refresh();
+    return true;
   }
 
   #start(): void {
     this.#guard(() => {
       for (const slot of this.queues) if (slot.enabled) this.#queues.open(slot, this.#queueFeatures());
-      this.type.start?.(this.#accepted);
     });
     this.#update();
     this.#queues.scan();
@@ -386,6 +390,8 @@ export class Device {
     this.#notificationOwed = body.notificationOwed;
     this.#failure = body.failure === null ? undefined : new Error(body.failure);
     this.#config.restore(Uint8Array.from(body.config.bytes), body.config.generation, body.config.changeHeld);
+    // What the type says now may differ, as when the disk was resized while nothing ran: held like any other change.
+    if (this.type.config().some((byte, at) => byte !== body.config.bytes[at])) this.#config.hold();
     for (const [index, slot] of this.queues.entries()) {
       const { positions, ...registers } = body.queues[index]!;
       Object.assign(slot, registers);

@@ -114,8 +114,8 @@ export class BlockDevice implements DeviceType {
     if (this.#cacheSwitchable && value !== undefined) this.#writeback = value !== 0;
   }
 
-  start(features: FeatureSet): void {
-    this.#negotiated(features);
+  negotiated(features: FeatureSet): void {
+    this.#remember(features);
     // §5.2.5.2: with CONFIG_WCE but without FLUSH the cache starts as writethrough.
     this.#writeback = this.#flushNegotiated;
   }
@@ -127,7 +127,7 @@ export class BlockDevice implements DeviceType {
   }
 
   reset(): void {
-    this.#negotiated(0n);
+    this.#remember(0n);
     this.#writeback = true;
   }
 
@@ -139,11 +139,11 @@ export class BlockDevice implements DeviceType {
     const writeback = (state as { writeback?: unknown } | null)?.writeback;
     if (typeof writeback !== 'boolean')
       throw new StateError('the saved block device does not say which cache mode it was in');
-    this.#negotiated(features);
+    this.#remember(features);
     this.#writeback = writeback;
   }
 
-  #negotiated(features: FeatureSet): void {
+  #remember(features: FeatureSet): void {
     this.#cacheSwitchable = hasFeature(features, BlockFeature.CONFIG_WCE);
     this.#flushNegotiated = hasFeature(features, BlockFeature.FLUSH);
   }

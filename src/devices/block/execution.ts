@@ -44,8 +44,8 @@ export class Execution implements DiskRequest {
     this.queue = queue;
     this.#chain = chain;
     this.#range = 0;
-    const { kind } = this.parsed;
-    if (kind === 'invalid') this.#answer(this.parsed.status);
+    const { kind, status } = this.parsed;
+    if (status !== BlockStatus.OK) this.#answer(status);
     else if (kind === 'identify') this.#identify(chain);
     else {
       this.operation = kind;

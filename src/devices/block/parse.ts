@@ -18,8 +18,8 @@ export interface DiskRange {
   mayUnmap: boolean;
 }
 
-/** What a request asks for; `invalid` carries the status to answer it with. */
-export type ParsedKind = 'read' | 'write' | 'flush' | 'identify' | 'discard' | 'writeZeroes' | 'invalid';
+/** What a request asks for. */
+export type ParsedKind = 'read' | 'write' | 'flush' | 'identify' | 'discard' | 'writeZeroes';
 
 /** A request's values, read once from the driver's memory and checked. The object is used again for the next request. */
 export interface ParsedRequest {
@@ -27,7 +27,7 @@ export interface ParsedRequest {
   /** One range, of length 0 for a flush; several for discard and write zeroes. Objects are used again. */
   readonly ranges: DiskRange[];
   rangeCount: number;
-  /** For `invalid`. */
+  /** BlockStatus.OK when the request can be executed, else the status to answer it with at once. */
   status: number;
 }
 
@@ -43,11 +43,11 @@ export interface BlockLimits {
 }
 
 export function emptyRequest(): ParsedRequest {
-  return { kind: 'invalid', ranges: [], rangeCount: 0, status: BlockStatus.OK };
+  return { kind: 'read', ranges: [], rangeCount: 0, status: BlockStatus.OK };
 }
 
 /**
- * Reads a request from a chain into `into` (§5.2.6). What the standard has an answer for becomes `invalid`; a chain
+ * Reads a request from a chain into `into` (§5.2.6). What the standard has an answer for becomes a status; a chain
  * without room for a header and a status byte has no place for an answer and throws ProtocolError.
  */
 export function parse(chain: Chain, limits: BlockLimits, into: ParsedRequest): void {
@@ -57,66 +57,57 @@ export function parse(chain: Chain, limits: BlockLimits, into: ParsedRequest): v
       `a request of ${chain.readableBytes} device-readable and ${chain.writableBytes} device-writable bytes has no header or no status`,
     );
   }
-  const sector = joinU64(chain.readU32(BlockHeader.SECTOR), chain.readU32(BlockHeader.SECTOR + 4));
   into.rangeCount = 0;
+  into.status = parseByType(chain, limits, into);
+}
+
+function parseByType(chain: Chain, limits: BlockLimits, into: ParsedRequest): number {
   switch (chain.readU32(BlockHeader.TYPE)) {
     case BlockRequestType.IN:
-      return parseTransfer('read', sector, chain.writableBytes - 1, limits, into);
+      into.kind = 'read';
+      return parseTransfer(chain, chain.writableBytes - 1, limits, into);
     case BlockRequestType.OUT:
-      return parseTransfer('write', sector, chain.readableBytes - BlockHeader.BYTES, limits, into);
+      into.kind = 'write';
+      if (limits.readOnly) return BlockStatus.IOERR;
+      return parseTransfer(chain, chain.readableBytes - BlockHeader.BYTES, limits, into);
     case BlockRequestType.FLUSH:
-      if (!limits.flush) return invalid(into, BlockStatus.UNSUPP);
       into.kind = 'flush';
       addRange(into, 0, 0, false);
-      return;
+      return limits.flush ? BlockStatus.OK : BlockStatus.UNSUPP;
     case BlockRequestType.GET_ID:
-      if (chain.writableBytes - 1 < ID_BYTES) return invalid(into, BlockStatus.IOERR);
       into.kind = 'identify';
-      return;
+      return chain.writableBytes - 1 < ID_BYTES ? BlockStatus.IOERR : BlockStatus.OK;
     case BlockRequestType.DISCARD:
-      if (!limits.discard) return invalid(into, BlockStatus.UNSUPP);
-      return parseRanges('discard', chain, limits, into);
+      into.kind = 'discard';
+      return limits.discard ? parseRanges(chain, 0, limits, into) : BlockStatus.UNSUPP;
     case BlockRequestType.WRITE_ZEROES:
-      if (!limits.writeZeroes) return invalid(into, BlockStatus.UNSUPP);
-      return parseRanges('writeZeroes', chain, limits, into);
+      into.kind = 'writeZeroes';
+      return limits.writeZeroes ? parseRanges(chain, RANGE_UNMAP, limits, into) : BlockStatus.UNSUPP;
     default:
-      return invalid(into, BlockStatus.UNSUPP);
+      return BlockStatus.UNSUPP;
   }
 }
 
-function parseTransfer(
-  kind: 'read' | 'write',
-  sector: number,
-  length: number,
-  limits: BlockLimits,
-  into: ParsedRequest,
-): void {
-  const refused = kind === 'write' && limits.readOnly;
-  if (refused || length % SECTOR_BYTES !== 0 || sector + length / SECTOR_BYTES > limits.capacitySectors) {
-    return invalid(into, BlockStatus.IOERR);
-  }
-  into.kind = kind;
+function parseTransfer(chain: Chain, length: number, limits: BlockLimits, into: ParsedRequest): number {
+  const sector = joinU64(chain.readU32(BlockHeader.SECTOR), chain.readU32(BlockHeader.SECTOR + 4));
+  if (length % SECTOR_BYTES !== 0 || sector + length / SECTOR_BYTES > limits.capacitySectors) return BlockStatus.IOERR;
   addRange(into, sector * SECTOR_BYTES, length, false);
+  return BlockStatus.OK;
 }
 
-function parseRanges(kind: 'discard' | 'writeZeroes', chain: Chain, limits: BlockLimits, into: ParsedRequest): void {
-  const bytes = chain.readableBytes - BlockHeader.BYTES;
-  const count = bytes / BlockRange.BYTES;
-  if (limits.readOnly || !Number.isInteger(count) || count === 0 || count > limits.maxRanges) {
-    return invalid(into, BlockStatus.IOERR);
-  }
+function parseRanges(chain: Chain, allowedFlags: number, limits: BlockLimits, into: ParsedRequest): number {
+  const count = (chain.readableBytes - BlockHeader.BYTES) / BlockRange.BYTES;
+  if (limits.readOnly || !Number.isInteger(count) || count === 0 || count > limits.maxRanges) return BlockStatus.IOERR;
   for (let n = 0; n < count; n++) {
     const at = BlockHeader.BYTES + n * BlockRange.BYTES;
     const sector = joinU64(chain.readU32(at), chain.readU32(at + 4));
     const sectors = chain.readU32(at + BlockRange.NUM_SECTORS);
     const flags = chain.readU32(at + BlockRange.FLAGS);
-    if ((flags & ~RANGE_UNMAP) !== 0 || (kind === 'discard' && flags !== 0)) return invalid(into, BlockStatus.UNSUPP);
-    if (sectors > limits.maxRangeSectors || sector + sectors > limits.capacitySectors) {
-      return invalid(into, BlockStatus.IOERR);
-    }
+    if ((flags & ~allowedFlags) !== 0) return BlockStatus.UNSUPP;
+    if (sectors > limits.maxRangeSectors || sector + sectors > limits.capacitySectors) return BlockStatus.IOERR;
     addRange(into, sector * SECTOR_BYTES, sectors * SECTOR_BYTES, (flags & RANGE_UNMAP) !== 0);
   }
-  into.kind = kind;
+  return BlockStatus.OK;
 }
 
 function addRange(into: ParsedRequest, position: number, length: number, mayUnmap: boolean): void {
@@ -128,9 +119,4 @@ function addRange(into: ParsedRequest, position: number, length: number, mayUnma
     range.mayUnmap = mayUnmap;
   }
   into.rangeCount++;
-}
-
-function invalid(into: ParsedRequest, status: number): void {
-  into.kind = 'invalid';
-  into.status = status;
 }

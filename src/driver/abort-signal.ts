@@ -1,0 +1,7 @@
+/** The part of AbortSignal that is used; the core knows no platform's globals. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}

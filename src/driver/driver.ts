@@ -1,0 +1,321 @@
+import { type Clock, systemClock } from '../device/clock.ts';
+import type { GuestAllocator } from '../memory/allocator.ts';
+import { SplitDriverQueue } from '../queue/split-driver-queue.ts';
+import { ProtocolError, StateError } from '../spec/fault.ts';
+import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
+import { Status } from '../spec/status.ts';
+import type { AbortSignalLike } from './abort-signal.ts';
+import { RequestQueue } from './request-queue.ts';
+import { asError, faultOf, StatusWaitError, waitForStatus } from './status-wait.ts';
+import type { DriverTransport } from './transport.ts';
+
+/** What a driver of one device type brings. */
+export interface DriverType {
+  readonly deviceId: number;
+  /** The type's own feature bits that the driver can use. */
+  readonly features: FeatureSet;
+  /** How many queues to use, given what was negotiated; `driver.readConfig` may be called. */
+  queueCount(features: FeatureSet): Promise<number>;
+  /** The device has changed its configuration; also called once after each resume. */
+  configChanged?(): void;
+}
+
+export interface DriverOptions {
+  /** Feature bits not to accept. */
+  readonly decline?: readonly number[];
+  /** Entries of each queue at most, a power of two. 256. */
+  readonly queueSize?: number;
+  /** How long initialisation may wait for the device's reset. 10 s. */
+  readonly resetLimitMs?: number;
+  readonly clock?: Clock;
+}
+
+export interface TransitionOptions {
+  /** How long the device may take; after that it is given up. 10 s. */
+  readonly limitMs?: number;
+  readonly signal?: AbortSignalLike;
+}
+
+export type DriverState = 'reset' | 'running' | 'suspending' | 'suspended' | 'resuming' | 'failed';
+
+const GENERIC: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
+const DEFAULT_LIMIT_MS = 10_000;
+const CONFIG_ATTEMPTS = 100;
+
+/**
+ * The driver end that all device types share: initialisation (§3.1), requests, suspend and resume (§3.4), and what to do
+ * when the device fails or lies. Not a word of the device is believed: a lie rejects the requests with the rule it broke.
+ */
+export class Driver {
+  readonly transport: DriverTransport;
+  readonly allocator: GuestAllocator;
+  /** Called when the driver lost its device; every request was rejected with the same error. */
+  onFailed: ((error: Error) => void) | undefined;
+
+  readonly #type: DriverType;
+  readonly #options: DriverOptions;
+  readonly #clock: Clock;
+  #queues: RequestQueue[] = [];
+  #state: DriverState = 'reset';
+  #features: FeatureSet = 0n;
+
+  constructor(type: DriverType, transport: DriverTransport, allocator: GuestAllocator, options: DriverOptions = {}) {
+    this.#type = type;
+    this.transport = transport;
+    this.allocator = allocator;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  get state(): DriverState {
+    return this.#state;
+  }
+
+  /** What was negotiated. */
+  get features(): FeatureSet {
+    return this.#features;
+  }
+
+  get queues(): readonly RequestQueue[] {
+    return this.#queues;
+  }
+
+  /** Throws StateError unless requests are taken now. Called before anything is touched. */
+  requireRunning(what: string): void {
+    if (this.#state === 'running') return;
+    const advice: Record<DriverState, string> = {
+      reset: 'the device is not initialised: call initialize() first',
+      running: '',
+      suspending: 'the device is being suspended: wait for suspend(), then call resume()',
+      suspended: 'the device is suspended: call resume() first',
+      resuming: 'the device is being resumed: wait for resume()',
+      failed: 'the device failed: call initialize() to start again',
+    };
+    throw new StateError(`${what}: ${advice[this.#state]}`);
+  }
+
+  /** Resets the device and sets it up (§3.1.1). Requests that were out are rejected. Rejects when the device does not suit. */
+  async initialize(): Promise<void> {
+    if (this.transport.deviceId !== this.#type.deviceId) {
+      throw new RangeError(
+        `this driver is for device id ${this.#type.deviceId}, the device has ${this.transport.deviceId}`,
+      );
+    }
+    await this.reset();
+    try {
+      await this.#negotiate();
+      await this.#setUpQueues();
+      this.transport.onUsedBuffer = () => this.#collect();
+      this.transport.onConfigChange = () => void this.#configInterrupt();
+      await this.#addStatus(Status.DRIVER_OK);
+      this.#state = 'running';
+    } catch (error) {
+      this.#abandon(asError(error));
+      this.#state = 'failed';
+      await this.#addStatus(Status.FAILED);
+      throw error;
+    }
+  }
+
+  /** Resets the device; requests that are out are rejected with `reason`, when the device no longer touches their memory. */
+  async reset(reason: Error = new StateError('the device was reset by its driver')): Promise<void> {
+    this.#state = 'reset';
+    for (const queue of this.#queues) queue.hold();
+    await this.transport.writeStatus(0);
+    const end = this.#clock.now() + (this.#options.resetLimitMs ?? DEFAULT_LIMIT_MS);
+    while ((await this.transport.readStatus()) !== 0) {
+      if (this.#clock.now() >= end) throw new StateError('the device does not end its reset');
+      await new Promise<void>((resolve) => this.#clock.after(1, resolve));
+    }
+    for (const queue of this.#abandon(reason)) queue.release();
+  }
+
+  /**
+   * Suspends the device (§3.4.1); resolves when it is at rest. Requests that are out may still come back until then; those
+   * that do not stay with the device and come back after `resume`. New ones are refused.
+   *
+   * Refused with StateError without VIRTIO_F_SUSPEND, and unless running. When the device fails or does not finish within
+   * the limit, it is reset, every request is rejected, and so is this promise. A suspend cannot be cancelled: after an
+   * abort the driver waits for its end, resumes the device, and then rejects with the signal's reason.
+   */
+  async suspend(options: TransitionOptions = {}): Promise<void> {
+    this.requireRunning('suspend');
+    if (!hasFeature(this.#features, Feature.SUSPEND)) {
+      throw new StateError('suspend: the device does not offer VIRTIO_F_SUSPEND; reset it instead');
+    }
+    throwIfAborted(options.signal);
+    this.#state = 'suspending';
+    for (const queue of this.#queues) queue.hold();
+    const limitMs = options.limitMs ?? DEFAULT_LIMIT_MS;
+    await this.#orGiveUp(async () => {
+      await this.#addStatus(Status.SUSPEND);
+      await waitForStatus(this.transport, this.#clock, { what: 'suspend', limitMs, reached: isSuspended });
+      // The used rings are final now: what was completed while suspending is handed back before anybody saves this memory.
+      this.#collect();
+    });
+    this.#requireState('suspending', 'suspend');
+    this.#state = 'suspended';
+    if (options.signal?.aborted === true) await this.resume({ limitMs });
+    throwIfAborted(options.signal);
+  }
+
+  /**
+   * Resumes a suspended device (§3.4.1); resolves when it runs. Requests that were out go on. When the device fails, lost
+   * its state, does not finish within the limit, or the signal aborts, it is reset, every request is rejected, and so is
+   * this promise; `initialize` then starts anew.
+   */
+  async resume(options: TransitionOptions = {}): Promise<void> {
+    if (this.#state !== 'suspended') throw new StateError(`resume: the driver is ${this.#state}, not suspended`);
+    throwIfAborted(options.signal);
+    this.#state = 'resuming';
+    await this.#orGiveUp(async () => {
+      await this.#addStatus(Status.DRIVER_OK);
+      await waitForStatus(this.transport, this.#clock, {
+        what: 'resume',
+        limitMs: options.limitMs ?? DEFAULT_LIMIT_MS,
+        signal: options.signal,
+        reached: isRunning,
+      });
+    });
+    this.#requireState('resuming', 'resume');
+    this.#state = 'running';
+    this.#collect();
+    for (const queue of this.#queues) queue.letGo();
+    this.#type.configChanged?.();
+  }
+
+  /**
+   * `length` bytes of the configuration space, all of one generation (§2.5.1). Rejects with ProtocolError when the
+   * generation does not settle.
+   */
+  async readConfig(offset: number, length: number): Promise<DataView> {
+    for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
+      const before = await this.transport.readConfigGeneration();
+      const bytes = await this.transport.readConfig(offset, length);
+      if ((await this.transport.readConfigGeneration()) === before) {
+        return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      }
+    }
+    throw new ProtocolError(
+      'config.device.generation',
+      `the configuration changed during each of ${CONFIG_ATTEMPTS} reads`,
+    );
+  }
+
+  /** Writes one field of the configuration space. */
+  async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
+    this.requireRunning('writeConfig');
+    await this.transport.writeConfig(offset, bytes);
+  }
+
+  async #negotiate(): Promise<void> {
+    await this.#addStatus(Status.ACKNOWLEDGE);
+    await this.#addStatus(Status.DRIVER);
+    const wanted = (GENERIC | this.#type.features) & ~featureSet(...(this.#options.decline ?? []));
+    const offered = await this.transport.readFeatures();
+    this.#features = offered & wanted;
+    if (!hasFeature(this.#features, Feature.VERSION_1)) {
+      throw new ProtocolError('features.device.reserved.1', 'the device does not offer VIRTIO_F_VERSION_1');
+    }
+    await this.transport.writeFeatures(this.#features);
+    await this.#addStatus(Status.FEATURES_OK);
+    const status = await this.transport.readStatus();
+    if ((status & Status.FEATURES_OK) === 0) {
+      throw new ProtocolError(
+        'features.device.2',
+        `the device refuses features 0x${this.#features.toString(16)}, which it offers`,
+      );
+    }
+  }
+
+  async #setUpQueues(): Promise<void> {
+    const count = await this.#type.queueCount(this.#features);
+    const features = {
+      indirect: hasFeature(this.#features, Feature.INDIRECT_DESC),
+      eventIdx: hasFeature(this.#features, Feature.EVENT_IDX),
+    };
+    for (let index = 0; index < count; index++) {
+      const largest = await this.transport.readQueueSize(index);
+      if (largest === 0) throw new ProtocolError('pci.device.common.14', `the device has no queue ${index}`);
+      const size = Math.min(largest, this.#options.queueSize ?? 256);
+      const queue = new SplitDriverQueue(this.allocator, size, features);
+      this.#queues.push(new RequestQueue(index, queue, (kicked) => this.transport.kick(kicked)));
+      await this.transport.enableQueue(index, queue.layout);
+    }
+  }
+
+  /** Bits are added, never taken away (§2.1.1). */
+  async #addStatus(bits: number): Promise<void> {
+    const status = await this.transport.readStatus();
+    if (status === 0xff) throw faultOf(status, 'status')!;
+    await this.transport.writeStatus(status | bits);
+  }
+
+  #collect(): void {
+    if (this.#state === 'reset' || this.#state === 'failed' || this.#state === 'suspended') return;
+    try {
+      for (const queue of this.#queues) queue.collect();
+    } catch (error) {
+      void this.#giveUp(asError(error));
+    }
+  }
+
+  async #configInterrupt(): Promise<void> {
+    try {
+      const fault = faultOf(await this.transport.readStatus(), 'configuration change');
+      if (this.#state !== 'running') return;
+      if (fault !== undefined) await this.#giveUp(fault);
+      else this.#type.configChanged?.();
+    } catch (error) {
+      await this.#giveUp(asError(error));
+    }
+  }
+
+  async #orGiveUp(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      await this.#giveUp(asError(error));
+      throw error instanceof StatusWaitError && error.fault === 'aborted' ? error.cause : error;
+    }
+  }
+
+  /** The device is of no use any more: tell it so, reset it, and reject every request. Does not reject. */
+  async #giveUp(error: Error): Promise<void> {
+    if (this.#state === 'failed' || this.#state === 'reset') return;
+    this.#state = 'failed';
+    try {
+      const answers = !(error instanceof StatusWaitError) || error.fault === 'limit' || error.fault === 'aborted';
+      if (answers) await this.#addStatus(Status.FAILED);
+      await this.reset(error);
+    } catch {
+      // The device does not even reset: it may still write to the rings, whose memory is therefore not given back.
+      this.#abandon(error);
+    }
+    this.#state = 'failed';
+    this.onFailed?.(error);
+  }
+
+  #abandon(error: Error): readonly RequestQueue[] {
+    const queues = this.#queues;
+    this.#queues = [];
+    for (const queue of queues) queue.abandon(error);
+    return queues;
+  }
+
+  #requireState(state: DriverState, what: string): void {
+    if (this.#state !== state) throw new StateError(`${what}: the driver became ${this.#state} meanwhile`);
+  }
+}
+
+function throwIfAborted(signal: AbortSignalLike | undefined): void {
+  if (signal?.aborted === true) throw signal.reason;
+}
+
+function isSuspended(status: number): boolean {
+  return (status & (Status.SUSPEND | Status.DRIVER_OK)) === Status.SUSPEND;
+}
+
+function isRunning(status: number): boolean {
+  return (status & (Status.SUSPEND | Status.DRIVER_OK)) === Status.DRIVER_OK;
+}

@@ -1,0 +1,5 @@
+export * from './abort-signal.ts';
+export * from './driver.ts';
+export * from './request-queue.ts';
+export * from './status-wait.ts';
+export * from './transport.ts';

@@ -1,0 +1,35 @@
+import type { QueueLayout } from '../queue/device-queue.ts';
+import type { FeatureSet } from '../spec/features.ts';
+
+/** A value now, where the registers are a function call away, or later, where they are behind a socket or a worker. */
+export type Later<T> = T | Promise<T>;
+
+/**
+ * The registers of a device as a driver uses them, over whatever transport. Methods reject with TransportError when the
+ * device cannot be reached. Writes take effect in the order of the calls.
+ */
+export interface DriverTransport {
+  readonly deviceId: number;
+  readStatus(): Later<number>;
+  writeStatus(value: number): Later<void>;
+  readFeatures(): Later<FeatureSet>;
+  writeFeatures(features: FeatureSet): Later<void>;
+
+  /** The entries that queue `index` may have at most; 0 when there is none. */
+  readQueueSize(index: number): Later<number>;
+  /** Tells the device where a queue is, and enables it. */
+  enableQueue(index: number, layout: QueueLayout): Later<void>;
+
+  readConfigGeneration(): Later<number>;
+  /** `length` bytes of the configuration space; bytes beyond its end read 0. */
+  readConfig(offset: number, length: number): Later<Uint8Array>;
+  /** Writes one field of 1, 2 or 4 bytes. */
+  writeConfig(offset: number, bytes: Uint8Array): Later<void>;
+
+  /** Kicks a queue; goes out in order with the other calls, and is not waited for. */
+  kick(queue: number): void;
+
+  /** Set by the driver. Spurious calls are allowed. */
+  onUsedBuffer: (() => void) | undefined;
+  onConfigChange: (() => void) | undefined;
+}
