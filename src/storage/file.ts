@@ -1,0 +1,199 @@
+import { basename } from 'node:path';
+import type { Disk, DiskRequest, DiskTopology } from '../devices/block/disk.ts';
+import { StateError } from '../spec/fault.ts';
+import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
+import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
+import { FileTransfer } from './node/file-transfer.ts';
+import { imageBytes, imageError, type OpenImage, openImage } from './node/open-image.ts';
+import { closedError, refusal } from './refusal.ts';
+
+export interface FileDiskOptions extends DiskOptions {
+  /** Ends the opening, with the signal's reason; no effect once the disk is open. */
+  readonly signal?: AbortSignal;
+  /** `none` where the file system or platform has no locks: then the caller keeps other users away. */
+  readonly locking?: 'required' | 'none';
+  /** For tests: what to call instead of the operating system. */
+  readonly calls?: FileCalls;
+}
+
+/** Requests that are with the operating system at once; more wait. Node's pool has 4 threads unless told otherwise. */
+const maximumTransfers = 16;
+
+/**
+ * Opens a raw image as a disk. A writable disk excludes every other disk on the file, a read-only one every writer,
+ * across processes; the lock ends with the disk or its process.
+ *
+ * Throws TransportError when the file is missing, may not be opened, is no regular file, is empty, is not a multiple of
+ * 512 bytes, or is in use; nothing is written then. RangeError for an identity or topology that no disk can have.
+ */
+export async function openFileDisk(path: string, options: FileDiskOptions = {}): Promise<FileDisk> {
+  const readOnly = options.readOnly ?? false;
+  const identity = checkIdentity(options.identity ?? identityOf(path));
+  const topology = checkTopology(options.topology);
+  const { signal, locking = 'required', calls = nodeFileCalls } = options;
+  const { image, bytes } = await openImage({ path, readOnly, locking, signal, calls });
+  return new FileDisk(image, bytes / sectorBytes, { readOnly, identity, topology });
+}
+
+/**
+ * A raw image file as a disk. Up to 16 requests are with the operating system at once, and finish in any order; data
+ * goes through staging memory that is used again and again. A flush is fdatasync. Made by `openFileDisk`.
+ */
+export class FileDisk implements Disk {
+  readonly readOnly: boolean;
+  readonly identity: string;
+  readonly topology: DiskTopology;
+  readonly supports: Disk['supports'];
+  onResize: (() => void) | undefined;
+  readonly #image: OpenImage;
+  #capacitySectors: number;
+  readonly #idle: FileTransfer[] = [];
+  readonly #waiting: DiskRequest[] = [];
+  #inFlight = 0;
+  /** Resizes and the like that want the file for themselves: requests wait while there is one. */
+  #alone = 0;
+  #lastAlone: Promise<unknown> = Promise.resolve();
+  #onQuiet: (() => void) | undefined;
+  #flushError: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Use `openFileDisk`: the image must be open, checked and locked. */
+  constructor(
+    image: OpenImage,
+    capacitySectors: number,
+    options: { readonly readOnly: boolean; readonly identity: string; readonly topology: DiskTopology },
+  ) {
+    this.#image = image;
+    this.#capacitySectors = capacitySectors;
+    this.readOnly = options.readOnly;
+    this.identity = options.identity;
+    this.topology = options.topology;
+    this.supports = { flush: true, discard: !options.readOnly, writeZeroes: !options.readOnly };
+  }
+
+  get capacitySectors(): number {
+    return this.#capacitySectors;
+  }
+
+  submit(request: DiskRequest): void {
+    if (this.#alone > 0 || (request.operation !== 'flush' && this.#inFlight >= maximumTransfers)) {
+      this.#waiting.push(request);
+      return;
+    }
+    this.#start(request);
+  }
+
+  /**
+   * Makes the file larger, with zeroes, or cuts off its end, then calls `onResize`. Waits for the requests in flight;
+   * those that come meanwhile wait for it. Throws RangeError, StateError for a read-only disk, TransportError when the
+   * file system refuses.
+   */
+  resize(capacitySectors: number): Promise<void> {
+    return this.#whenQuiet(async () => {
+      const length = checkCapacity(capacitySectors) * sectorBytes;
+      if (this.readOnly) throw new StateError(`Disk image ${this.#image.path} is open read-only: it cannot be resized`);
+      await this.#image.calls.ftruncate(this.#image.fd, length).catch((cause: Error) => {
+        throw imageError(this.#image.path, cause);
+      });
+      this.#adopt(capacitySectors);
+    });
+  }
+
+  /**
+   * Takes over the file's size when something outside has changed it, and calls `onResize`. Returns the capacity.
+   * Throws TransportError, and keeps the capacity, when no disk can have that size.
+   */
+  refresh(): Promise<number> {
+    return this.#whenQuiet(async () => {
+      this.#adopt(imageBytes(this.#image) / sectorBytes);
+      return this.#capacitySectors;
+    });
+  }
+
+  /** Waits for the requests in flight, then gives the file and its lock back. What was not flushed is the system's to write. */
+  close(): Promise<void> {
+    this.#closing ??= this.#whenQuiet(() => this.#image.calls.close(this.#image.fd));
+    return this.#closing;
+  }
+
+  #start(request: DiskRequest): void {
+    const refused = this.#closing === undefined ? refusal(this, request) : closedError();
+    if (refused !== undefined) {
+      request.fail(refused);
+      return;
+    }
+    this.#inFlight++;
+    if (request.operation === 'flush') this.#flush(request);
+    else this.#transfer().start(request);
+  }
+
+  #transfer(): FileTransfer {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) return idle;
+    return new FileTransfer(this.#image, (transfer, request, error) => {
+      this.#idle.push(transfer);
+      this.#finish(request, error);
+    });
+  }
+
+  #flush(request: DiskRequest): void {
+    this.#image.calls.fdatasync(this.#image.fd, (error) => {
+      // After one failure the system may report success for data that it has dropped: no flush is believed again.
+      if (error !== null) this.#flushError ??= imageError(this.#image.path, error);
+      this.#finish(request, this.#flushError);
+    });
+  }
+
+  #finish(request: DiskRequest, error: Error | undefined): void {
+    this.#inFlight--;
+    if (error === undefined) request.complete();
+    else request.fail(error);
+    this.#goOn();
+  }
+
+  /** Starts what waits and may start. */
+  #goOn(): void {
+    if (this.#alone > 0) {
+      if (this.#inFlight === 0) this.#onQuiet?.();
+      return;
+    }
+    while (this.#waiting.length > 0 && this.#alone === 0 && this.#inFlight < maximumTransfers) {
+      this.#start(this.#waiting.shift()!);
+    }
+  }
+
+  /** Runs `work` when no request is in flight, one after the other; requests that come meanwhile wait. */
+  #whenQuiet<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#closing !== undefined) return Promise.reject(closedError());
+    this.#alone++;
+    const turn = this.#lastAlone
+      .then(() => this.#quiet())
+      .then(work)
+      .finally(() => {
+        this.#alone--;
+        this.#goOn();
+      });
+    this.#lastAlone = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #quiet(): Promise<void> {
+    if (this.#inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onQuiet = resolve;
+    });
+  }
+
+  #adopt(capacitySectors: number): void {
+    if (capacitySectors === this.#capacitySectors) return;
+    this.#capacitySectors = capacitySectors;
+    this.onResize?.();
+  }
+}
+
+/** The file's name, as far as GET_ID can carry it. */
+function identityOf(path: string): string {
+  return basename(path)
+    .replaceAll(/[^\x20-\x7e]/g, '_')
+    .slice(0, 20);
+}
