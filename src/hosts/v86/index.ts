@@ -1,0 +1,10 @@
+export type { V86Emulator } from './emulator.ts';
+export {
+  assignPlaces,
+  type FunctionToPlug,
+  type PlugInOptions,
+  plugIn,
+  type SavedAs,
+  type V86Host,
+} from './plug-in.ts';
+export type { Place } from './plugged-function.ts';

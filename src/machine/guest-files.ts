@@ -1,0 +1,146 @@
+/** The files a guest boots from: the user's own, or Debian's from the cache, downloaded and built the first time. */
+import { createHash } from 'node:crypto';
+import { access, copyFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { TransportError } from '../spec/fault.ts';
+import { AptPackages, type DebianPackage, unpackPackage } from './apt-packages.ts';
+import { cachedFolder, defaultCacheFolder } from './cache-folder.ts';
+import { buildInitramfs, moduleSets, readGuestScripts } from './initramfs.ts';
+import { KernelModules } from './kernel-modules.ts';
+import type { OnProgress } from './progress.ts';
+import { ProgramMissing } from './run-program.ts';
+
+/** Paths, and the version in words. */
+export interface GuestFiles {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly bios: string;
+  readonly vgaBios: string | undefined;
+  readonly version: string;
+}
+
+export interface GuestFileOptions {
+  /** A kernel and the initial ramdisk made for it (by this library: it has to know guest/init's protocol). Both or none. */
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly bios?: string;
+  /** By default vgabios-stdvga.bin next to a given `bios`, if it is there. */
+  readonly vgaBios?: string;
+  readonly cacheFolder?: string;
+  readonly onProgress?: OnProgress;
+}
+
+const architecture = 'i386';
+/** Depends on the package of the newest kernel. */
+const kernelMetaPackage = 'linux-image-686';
+/** To be raised when the way the files are built changes. */
+const recipe = 1;
+
+/**
+ * Finds, downloads or builds the files. Throws RangeError for half of a pair, TransportError when a given file cannot be
+ * read or apt fails, with what apt said.
+ */
+export async function guestFiles(options: GuestFileOptions = {}): Promise<GuestFiles> {
+  const { kernel, initrd, bios } = options;
+  if ((kernel === undefined) !== (initrd === undefined)) {
+    throw new RangeError('a kernel and its initial ramdisk belong together: give both or none');
+  }
+  const built = kernel === undefined || bios === undefined ? await debianFiles(options) : undefined;
+  const vgaBios = options.vgaBios ?? (bios === undefined ? built?.vgaBios : await besides(bios, 'vgabios-stdvga.bin'));
+  const files = {
+    kernel: kernel ?? built!.kernel,
+    initrd: initrd ?? built!.initrd,
+    bios: bios ?? built!.bios,
+    vgaBios,
+    version: kernel === undefined ? built!.version : `given: ${basename(kernel)}`,
+  };
+  for (const file of [files.kernel, files.initrd, files.bios, ...(vgaBios === undefined ? [] : [vgaBios])]) {
+    await access(file).catch((cause: Error) => {
+      throw new TransportError(`cannot read ${file}: ${cause.message}`, { cause });
+    });
+  }
+  return files;
+}
+
+async function besides(file: string, name: string): Promise<string | undefined> {
+  const path = join(dirname(file), name);
+  return access(path).then(
+    () => path,
+    () => undefined,
+  );
+}
+
+async function debianFiles(options: GuestFileOptions): Promise<GuestFiles> {
+  const cache = options.cacheFolder ?? defaultCacheFolder();
+  const packageFolder = await cachedFolder(join(cache, `debian-${architecture}`), (folder) =>
+    downloadDebian(folder, options.onProgress),
+  );
+  const packages = JSON.parse(await readFile(join(packageFolder, 'packages.json'), 'utf8')) as DebianPackage[];
+  const scripts = await readGuestScripts();
+  const key = createHash('sha256').update(JSON.stringify([recipe, packages, moduleSets]));
+  for (const [name, data] of scripts) key.update(`${name}\0`).update(data).update('\0');
+  const name = key.digest('hex').slice(0, 16);
+  const folder = await cachedFolder(join(cache, `guest-${name}`), async (target) => {
+    options.onProgress?.({ name: 'building the guest', detail: 'unpacking the kernel' });
+    await build(target, new Map(packages.map((entry) => [entry.name, join(packageFolder, entry.file)])), scripts);
+  });
+  const kernel = packages.find((entry) => isKernel(entry.name))!;
+  return {
+    kernel: join(folder, 'vmlinuz'),
+    initrd: join(folder, 'initrd.gz'),
+    bios: join(folder, 'bios-256k.bin'),
+    vgaBios: join(folder, 'vgabios-stdvga.bin'),
+    version: `Debian ${kernel.name.slice('linux-image-'.length)} (${kernel.version}), guest ${name}`,
+  };
+}
+
+/** Leaves the packages and packages.json, whose file names are relative. */
+async function downloadDebian(folder: string, onProgress: OnProgress | undefined): Promise<void> {
+  const apt = new AptPackages(join(folder, 'apt'), architecture, onProgress);
+  const packages: DebianPackage[] = [];
+  try {
+    await apt.update();
+    const kernel = (await apt.dependencies(kernelMetaPackage)).find(isKernel);
+    if (kernel === undefined) throw new TransportError(`${kernelMetaPackage} names no kernel package`);
+    for (const entry of await apt.download([kernel, 'busybox-static', 'seabios'])) {
+      const file = basename(entry.file);
+      await rename(entry.file, join(folder, file));
+      packages.push({ ...entry, file });
+    }
+  } catch (error) {
+    if (error instanceof ProgramMissing || error instanceof TransportError) throw new TransportError(advice(error));
+    throw error;
+  }
+  await writeFile(join(folder, 'packages.json'), JSON.stringify(packages));
+  await rm(join(folder, 'apt'), { recursive: true });
+}
+
+function advice(error: Error): string {
+  const own = 'give files of your own with --kernel, --initrd and --bios';
+  if (error instanceof ProgramMissing) {
+    return `the guest is made from Debian packages, but ${error.message}: run this where apt-get and dpkg-deb are, or ${own}`;
+  }
+  return `the guest's Debian packages (${kernelMetaPackage}, busybox-static, seabios for ${architecture}) could not be had: ${error.message}\n${own}, or try again later`;
+}
+
+function isKernel(name: string): boolean {
+  return /^linux-image-\d/.test(name);
+}
+
+async function build(target: string, packages: Map<string, string>, scripts: Map<string, Uint8Array>): Promise<void> {
+  const tree = join(target, 'unpacked');
+  for (const file of packages.values()) await unpackPackage(file, tree);
+  const version = (await readdir(join(tree, 'lib/modules')))[0];
+  if (version === undefined) throw new TransportError('the kernel package has no modules');
+  const initrd = await buildInitramfs({
+    busybox: await readFile(join(tree, 'bin/busybox')),
+    modules: await KernelModules.in(join(tree, 'lib/modules', version)),
+    scripts,
+  });
+  await writeFile(join(target, 'initrd.gz'), initrd);
+  await rename(join(tree, 'boot', `vmlinuz-${version}`), join(target, 'vmlinuz'));
+  for (const name of ['bios-256k.bin', 'vgabios-stdvga.bin']) {
+    await copyFile(join(tree, 'usr/share/seabios', name), join(target, name));
+  }
+  await rm(tree, { recursive: true });
+}

@@ -1,0 +1,83 @@
+/** Kernel modules in an unpacked kernel package: which files, in which order. The package has no modules.dep yet. */
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { TransportError } from '../spec/fault.ts';
+import { runProgram } from './run-program.ts';
+
+export interface KernelModule {
+  /** With underscores, as in /sys/module. */
+  readonly name: string;
+  /** The object file, not compressed. */
+  readonly object: Uint8Array;
+}
+
+/** All modules below a folder such as lib/modules/VERSION. */
+export class KernelModules {
+  readonly #files: ReadonlyMap<string, string>;
+  readonly #loaded = new Map<string, KernelModule>();
+
+  private constructor(files: ReadonlyMap<string, string>) {
+    this.#files = files;
+  }
+
+  static async in(folder: string): Promise<KernelModules> {
+    const files = new Map<string, string>();
+    for (const path of await readdir(folder, { recursive: true })) {
+      const name = /^(.*)\.ko(\.xz|\.gz)?$/.exec(basename(path))?.[1];
+      if (name !== undefined) files.set(moduleName(name), join(folder, path));
+    }
+    return new KernelModules(files);
+  }
+
+  /** The modules `names` and what they need, each after what it needs. Throws TransportError when one is not there. */
+  async inLoadOrder(names: readonly string[]): Promise<KernelModule[]> {
+    const order: KernelModule[] = [];
+    const visit = async (name: string): Promise<void> => {
+      if (order.some((module) => module.name === name)) return;
+      const module = await this.#load(name);
+      for (const needed of neededBy(module.object)) await visit(needed);
+      if (!order.includes(module)) order.push(module);
+    };
+    for (const name of names) await visit(moduleName(name));
+    return order;
+  }
+
+  async #load(name: string): Promise<KernelModule> {
+    const known = this.#loaded.get(name);
+    if (known !== undefined) return known;
+    const file = this.#files.get(name);
+    if (file === undefined) throw new TransportError(`the kernel package has no module ${name}`);
+    const module = { name, object: await readObject(file) };
+    this.#loaded.set(name, module);
+    return module;
+  }
+}
+
+/** What a module's own description says that it depends on. */
+export function neededBy(object: Uint8Array): string[] {
+  const text = Buffer.from(object.buffer, object.byteOffset, object.length);
+  const key = 'depends=';
+  for (let at = text.indexOf(key); at >= 0; at = text.indexOf(key, at + 1)) {
+    // The description is a list of NUL-terminated strings; the key begins one of them.
+    if (at > 0 && text[at - 1] !== 0) continue;
+    const value = text.toString('latin1', at + key.length, text.indexOf(0, at));
+    if (/^[\w,-]*$/.test(value))
+      return value
+        .split(',')
+        .filter((name) => name !== '')
+        .map(moduleName);
+  }
+  return [];
+}
+
+async function readObject(file: string): Promise<Uint8Array> {
+  if (file.endsWith('.gz')) return gunzipSync(await readFile(file));
+  if (!file.endsWith('.xz')) return readFile(file);
+  await runProgram('xz', ['--decompress', '--keep', '--force', file]);
+  return readFile(file.slice(0, -'.xz'.length));
+}
+
+function moduleName(name: string): string {
+  return name.replaceAll('-', '_');
+}
