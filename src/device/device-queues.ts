@@ -2,6 +2,7 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Chain } from '../queue/chain.ts';
 import type { QueueFeatures } from '../queue/device-queue.ts';
 import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
+import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import type { QueueDescription } from './device-type.ts';
 import { QueueSlot } from './queue-slot.ts';
 
@@ -17,8 +18,8 @@ export interface DeviceQueuesHooks {
   usedBuffer(queue: number): void;
   /** Something in processing has ended. */
   ended(): void;
-  /** Runs an action whose errors put the device into DEVICE_NEEDS_RESET. */
-  guard(action: () => void): void;
+  /** A driver's mistake, or ours: DEVICE_NEEDS_RESET. Called instead of a guarded closure, which each kick would allocate. */
+  failed(error: unknown): void;
 }
 
 /**
@@ -58,7 +59,11 @@ export class DeviceQueues {
   }
 
   /** Makes the queue of an enabled slot. Throws ProtocolError when the driver set it up wrongly. */
-  open(slot: QueueSlot, features: QueueFeatures): void {
+  open(slot: QueueSlot, accepted: FeatureSet): void {
+    const features: QueueFeatures = {
+      indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
+      eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
+    };
     slot.queue = new SplitDeviceQueue(this.#memory, slot.layout, features, slot.saved);
     slot.saved = undefined;
   }
@@ -77,9 +82,11 @@ export class DeviceQueues {
     const { queue } = slot;
     if (queue === undefined || !this.#hooks.serving()) return;
     if (slot.description.taking === 'onDemand') {
-      this.#hooks.guard(() => {
+      try {
         if (queue.arm()) this.#hooks.available(slot.index);
-      });
+      } catch (error) {
+        this.#hooks.failed(error);
+      }
       return;
     }
     if (slot.draining) {
@@ -87,7 +94,11 @@ export class DeviceQueues {
       return;
     }
     slot.draining = true;
-    this.#hooks.guard(() => this.#takeAll(slot));
+    try {
+      this.#takeAll(slot);
+    } catch (error) {
+      this.#hooks.failed(error);
+    }
     slot.draining = false;
     this.#hooks.ended();
     // A kick that came within this call for a queue that the driver has set up anew meanwhile.
@@ -115,7 +126,11 @@ export class DeviceQueues {
     if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
     slot.queue.complete(chain, written);
     if (slot.draining) return;
-    this.#hooks.guard(() => this.#publish(slot));
+    try {
+      this.#publish(slot);
+    } catch (error) {
+      this.#hooks.failed(error);
+    }
     this.#hooks.ended();
   }
 

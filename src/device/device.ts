@@ -1,10 +1,11 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { QueueFeatures } from '../queue/device-queue.ts';
+import type { Chain } from '../queue/chain.ts';
 import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { systemClock } from './clock.ts';
 import { ConfigSpace } from './config-space.ts';
+import type { DeviceOptions } from './device-options.ts';
 import { DeviceQueues, type DeviceQueuesHooks } from './device-queues.ts';
 import type { DevicePort, DeviceType } from './device-type.ts';
 import { refuseFeatures } from './negotiation.ts';
@@ -13,14 +14,6 @@ import { Quiet, type QuietOwner } from './quiet.ts';
 import { type DeviceBody, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
 import { StatusMachine } from './status-machine.ts';
 import type { DeviceObserver, DeviceTransport } from './transport.ts';
-
-export interface DeviceOptions {
-  /** Feature bits not to offer, of those that would be. */
-  readonly withhold?: readonly number[];
-  /** How long a suspend may wait for what is in processing before it fails with DEVICE_NEEDS_RESET. 5 s. */
-  readonly suspendLimitMs?: number;
-  readonly clock?: Clock;
-}
 
 /** What every device offers, whatever its type. */
 const GENERIC: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
@@ -115,7 +108,7 @@ export class Device {
     if (slot === undefined || slot.enabled || this.frozen || (this.status & Status.FEATURES_OK) === 0) return;
     slot.enabled = true;
     if (this.#status.state !== 'running') return;
-    this.#guard(() => this.#queues.open(slot, this.#queueFeatures()));
+    this.#guard(() => this.#queues.open(slot, this.#accepted));
     this.#queues.drain(slot);
   }
 
@@ -202,26 +195,8 @@ export class Device {
     if (!this.#quiet.reached) {
       throw new StateError('a device is saved while it is suspended by its driver or paused by its host');
     }
-    return sealDevice({
-      deviceId: this.type.deviceId,
-      state: this.#status.state,
-      status: this.#status.shown,
-      accepted: this.#accepted.toString(16),
-      paused: this.paused,
-      notificationOwed: this.#notificationOwed,
-      failure: this.#failure?.message ?? null,
-      config: {
-        bytes: [...this.#config.bytes],
-        generation: this.#config.generation,
-        changeHeld: this.#config.changeHeld,
-      },
-      queues: this.queues.map((slot) => ({
-        ...slot.layout,
-        enabled: slot.enabled,
-        positions: slot.queue?.save() ?? slot.saved ?? null,
-      })),
-      type: this.type.save?.() ?? null,
-    });
+    const { paused } = this;
+    return sealDevice(this, this.#status, this.#config, { paused, notificationOwed: this.#notificationOwed });
   }
 
   /**
@@ -269,8 +244,6 @@ export class Device {
     this.#quiet.restart();
   }
 
-  // ---- Inside ----
-
   #hooks(): DeviceQueuesHooks {
     return {
       serving: () => this.#serving,
@@ -284,18 +257,27 @@ export class Device {
         this.#update();
         this.#quiet.settle();
       },
-      guard: (action) => this.#guard(action),
+      failed: (error) => this.#failed(error),
     };
   }
 
   #port(): DevicePort {
     return {
       complete: (queue, chain, written) => this.#queues.complete(this.queues[queue]!, chain, written),
-      take: (queue) => this.#queues.take(this.queues[queue]!),
+      take: (queue) => this.#take(queue),
       giveBack: (queue, chain) => this.#guard(() => this.queues[queue]!.queue!.giveBack(chain)),
       configChanged: () => this.#configChanged(),
       fail: (error) => this.fail(error),
     };
+  }
+
+  #take(queue: number): Chain | undefined {
+    try {
+      return this.#queues.take(this.queues[queue]!);
+    } catch (error) {
+      this.#failed(error);
+      return undefined;
+    }
   }
 
   #featuresAcceptable(): boolean {
@@ -311,17 +293,10 @@ export class Device {
 
   #start(): void {
     this.#guard(() => {
-      for (const slot of this.queues) if (slot.enabled) this.#queues.open(slot, this.#queueFeatures());
+      for (const slot of this.queues) if (slot.enabled) this.#queues.open(slot, this.#accepted);
     });
     this.#update();
     this.#queues.scan();
-  }
-
-  #queueFeatures(): QueueFeatures {
-    return {
-      indirect: hasFeature(this.#accepted, Feature.INDIRECT_DESC),
-      eventIdx: hasFeature(this.#accepted, Feature.EVENT_IDX),
-    };
   }
 
   #suspend(): void {
@@ -381,7 +356,7 @@ export class Device {
   #letGoOfSuspend(): void {
     // A device that failed while suspended stays at rest until it is reset.
     if (this.#status.state === 'needsReset' && this.#quiet.reached) return;
-    if (this.#quiet.held('suspend')) this.#quiet.release('suspend');
+    this.#quiet.release('suspend');
   }
 
   #takeOver(body: DeviceBody): void {
@@ -396,7 +371,7 @@ export class Device {
       const { positions, ...registers } = body.queues[index]!;
       Object.assign(slot, registers);
       slot.saved = positions ?? undefined;
-      if (positions !== null && body.state !== 'needsReset') this.#queues.open(slot, this.#queueFeatures());
+      if (positions !== null && body.state !== 'needsReset') this.#queues.open(slot, this.#accepted);
     }
     const owners: QuietOwner[] = [];
     if (body.state === 'suspended') owners.push('suspend');
@@ -414,7 +389,11 @@ export class Device {
     try {
       action();
     } catch (error) {
-      this.fail(error instanceof Error ? error : new Error(String(error)));
+      this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): void {
+    this.fail(error instanceof Error ? error : new Error(String(error)));
   }
 }

@@ -1,5 +1,6 @@
 export * from './clock.ts';
 export * from './device.ts';
+export * from './device-options.ts';
 export * from './device-type.ts';
 export * from './saved-device.ts';
 export * from './sealed.ts';

@@ -1,9 +1,10 @@
 import type { QueueLayout, QueueState } from '../queue/device-queue.ts';
 import { StateError } from '../spec/fault.ts';
 import { Feature, featureBits, hasFeature } from '../spec/features.ts';
+import type { ConfigSpace } from './config-space.ts';
 import type { Device } from './device.ts';
 import { type Sealed, seal, unseal } from './sealed.ts';
-import { consistent, type DeviceState } from './status-machine.ts';
+import { consistent, type DeviceState, type StatusMachine } from './status-machine.ts';
 
 const FORMAT = 'virtio device';
 const VERSION = 1;
@@ -26,8 +27,28 @@ export interface DeviceBody {
 
 export type SavedDevice = Sealed<DeviceBody>;
 
-export function sealDevice(body: DeviceBody): SavedDevice {
-  return seal(FORMAT, VERSION, body);
+/** The saved state of a device at rest, of which `rest` is what only the device itself knows. */
+export function sealDevice(
+  device: Device,
+  { state, shown }: StatusMachine,
+  { bytes, generation, changeHeld }: ConfigSpace,
+  rest: Pick<DeviceBody, 'paused' | 'notificationOwed'>,
+): SavedDevice {
+  return seal<DeviceBody>(FORMAT, VERSION, {
+    deviceId: device.type.deviceId,
+    state,
+    status: shown,
+    accepted: device.accepted.toString(16),
+    ...rest,
+    failure: device.failure?.message ?? null,
+    config: { bytes: [...bytes], generation, changeHeld },
+    queues: device.queues.map((slot) => ({
+      ...slot.layout,
+      enabled: slot.enabled,
+      positions: slot.queue?.save() ?? slot.saved ?? null,
+    })),
+    type: device.type.save?.() ?? null,
+  });
 }
 
 /** Checks a saved state against the device that is to take it over. Throws StateError that says what differs. */

@@ -107,6 +107,7 @@ export class Driver {
       await this.#setUpQueues();
       this.transport.onUsedBuffer = () => this.#collect();
       this.transport.onConfigChange = () => void this.#configInterrupt();
+      this.transport.onLost = (error) => void this.#giveUp(error);
       await this.#addStatus(Status.DRIVER_OK);
       this.#state = 'running';
     } catch (error) {

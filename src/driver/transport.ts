@@ -32,4 +32,6 @@ export interface DriverTransport {
   /** Set by the driver. Spurious calls are allowed. */
   onUsedBuffer: (() => void) | undefined;
   onConfigChange: (() => void) | undefined;
+  /** Set by the driver; for transports that can lose their device, as when a worker or a socket ends. */
+  onLost?: ((error: Error) => void) | undefined;
 }
