@@ -38,12 +38,11 @@ interface NativeFile {
   trim(fd: number, position: number, length: number): Promise<void>;
 }
 
-let loadedNative: NativeFile | undefined;
+const require = createRequire(import.meta.url);
 
 /** Loaded at the first use: where the addon has no build for the platform, only that use fails. */
 function native(): NativeFile {
-  loadedNative ??= createRequire(import.meta.url)('fs-native-extensions') as NativeFile;
-  return loadedNative;
+  return require('fs-native-extensions') as NativeFile;
 }
 
 export const nodeFileCalls: FileCalls = {

@@ -12,7 +12,9 @@ import type { FileCalls } from './file-calls.ts';
  * builds within itself; the lock packages without an addon keep a folder with a time in it beside the file, and make
  * everybody wait for it after a crash.
  *
- * The lock is advisory: programs that do not lock are not kept out.
+ * The lock is advisory: programs that do not lock are not kept out. QEMU's own locks meet these on Linux (tried with 7.2):
+ * QEMU does not open an image that a disk has, and a writable disk not one that QEMU has; only a read-only disk does
+ * not notice a QEMU that writes.
  */
 export function lockImage(calls: FileCalls, fd: number, path: string, mode: 'shared' | 'exclusive'): void {
   let isLocked: boolean;
@@ -28,7 +30,7 @@ export function lockImage(calls: FileCalls, fd: number, path: string, mode: 'sha
   if (isLocked) return;
   throw new TransportError(
     mode === 'exclusive'
-      ? `Disk image ${path} is in use: another disk has it open, in this process or another. Close that, open both ` +
+      ? `Disk image ${path} is in use: another disk or machine has it open, in this process or another. Close that, open both ` +
           'read-only, or use a copy'
       : `Disk image ${path} is in use: another disk has it open for writing, in this process or another. Close that, ` +
           'or use a copy',

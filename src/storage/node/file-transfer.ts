@@ -4,7 +4,7 @@ import { asError } from '../refusal.ts';
 import { imageError, imageStatus, type OpenImage } from './open-image.ts';
 
 /** What one call to the operating system moves at most. */
-export const stagingBytes = 262144;
+const stagingBytes = 262144;
 
 const zeroes = new Uint8Array(stagingBytes);
 
