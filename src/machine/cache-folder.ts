@@ -30,9 +30,14 @@ export async function cachedFolder(path: string, build: (folder: string) => Prom
   return path;
 }
 
+/** The temporary names that this process has given away. */
+const ownNames = new Set<string>();
+
 /** A name next to `path` that says which process uses it. */
 export function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`);
+  const name = `.${basename(path)}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
+  ownNames.add(name);
+  return join(dirname(path), name);
 }
 
 /** Removes what processes that are no more have left next to `path` under temporary names. */
@@ -42,7 +47,9 @@ export async function removeStale(path: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix)) continue;
     const pid = /^(\d+)-[0-9a-f]{12}\.tmp$/.exec(name.slice(prefix.length))?.[1];
-    if (pid === undefined || isAlive(Number(pid))) continue;
+    if (pid === undefined || ownNames.has(name)) continue;
+    // A process of our own number that is not this one is no more: in containers the same numbers come again.
+    if (Number(pid) !== process.pid && isAlive(Number(pid))) continue;
     await rm(join(folder, name), { recursive: true, force: true });
   }
 }

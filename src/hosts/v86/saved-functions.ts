@@ -70,6 +70,9 @@ function parse(text: unknown): SavedFunctions {
   } catch {
     throw new StateError('the saved machine is corrupt: the state of its functions is no JSON');
   }
+  if (typeof value !== 'object' || value === null) {
+    throw new StateError('the saved machine is corrupt: the state of its functions is no object');
+  }
   const saved = value as SavedFunctions & { format?: unknown; version?: unknown };
   if (saved.format !== FORMAT || saved.version !== VERSION) {
     throw new StateError(

@@ -1,0 +1,13 @@
+export { defaultCacheFolder } from './cache-folder.ts';
+export { describeMachine } from './describe-machine.ts';
+export { fingerprintDisk } from './disk-fingerprint.ts';
+export type { CommandResult } from './guest-commands.ts';
+export { type GuestFileOptions, type GuestFiles, guestFiles } from './guest-files.ts';
+export { moduleSets } from './initramfs.ts';
+export { defaultCommandLine, defaultMemoryBytes, Machine, type MachineOptions } from './machine.ts';
+export { decodeOverlay, encodeOverlay } from './overlay-section.ts';
+export type { OnProgress, ProgressStep } from './progress.ts';
+export { type StartOptions, startMachine } from './ready-state.ts';
+export { readSavedMachine, type SavedMachine, type Sections, writeSavedMachine } from './saved-machine.ts';
+export type { DescribedDevice, DescribedDisk, MachineDescription } from './saved-machine-manifest.ts';
+export type { SerialLine } from './serial-line.ts';
