@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { demoCommand } from './demo.ts';
+import { ExitCode } from './exit-code.ts';
+import { guestCommand } from './guest.ts';
+import { runCommand } from './run.ts';
+
+const { version, description } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+  description: string;
+};
+
+const program = new Command('virtio')
+  .description(description)
+  .version(version)
+  .showHelpAfterError('(virtio --help says what there is)')
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true });
+demoCommand(program);
+runCommand(program);
+guestCommand(program);
+for (const command of program.commands)
+  command.exitOverride().showHelpAfterError(`(virtio ${command.name()} --help says what there is)`);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+  else {
+    process.stderr.write(`virtio: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (process.env['VIRTIO_DEBUG'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = ExitCode.FAILED;
+  }
+}
+// An emulator that was destroyed may leave a timer behind, which would hold the process.
+process.exit();
