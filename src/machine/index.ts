@@ -1,5 +1,4 @@
 export { defaultCacheFolder } from './cache-folder.ts';
-export { describeMachine } from './describe-machine.ts';
 export { fingerprintDisk } from './disk-fingerprint.ts';
 export type { CommandResult } from './guest-commands.ts';
 export { type GuestFileOptions, type GuestFiles, guestFiles } from './guest-files.ts';
