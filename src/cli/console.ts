@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
-import Table from 'cli-table3';
 import type { Computer } from '../machine/computer.ts';
 import { describeStatus } from '../spec/status.ts';
+import { makeTable } from './table.ts';
 
 /** Ctrl-], as in telnet. */
 const ESCAPE = 0x1d;
@@ -125,7 +125,7 @@ export function status(computer: Computer): {
 }
 
 function statusTable(computer: Computer): string {
-  const table = new Table({ head: ['disk', 'writes go to', 'bytes', 'device status', 'in flight', 'in the overlay'] });
+  const table = makeTable(['disk', 'writes go to', 'bytes', 'device status', 'in flight', 'in the overlay']);
   for (const disk of status(computer).disks) {
     const { path, writesTo, bytes, status: shown, inFlight, overlayBytes } = disk;
     table.push([

@@ -1,4 +1,3 @@
-import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { guestDemo, isGuestClean } from './demo/guest-demo.ts';
 import type { GuestReport } from './demo/guest-report.ts';
@@ -9,6 +8,7 @@ import { ExitCode } from './exit-code.ts';
 import { addGuestOptions, type GuestOptions, wholeNumber } from './guest-options.ts';
 import { withProgress } from './progress.ts';
 import { type JsonTarget, writeReport } from './report.ts';
+import { makeTable } from './table.ts';
 
 interface DemoOptions extends GuestOptions {
   readonly cycles: number;
@@ -74,21 +74,19 @@ function loopback(
 }
 
 function tables(guest: GuestReport | null, thread: LoopbackReport, worker: LoopbackReport): string {
-  const loads = new Table({
-    head: [
-      'loopback',
-      'requests',
-      'cycles',
-      'moved',
-      'lost',
-      'duplicated',
-      'wrong',
-      'in flight',
-      'drain p50 us',
-      'p99',
-      'max',
-    ],
-  });
+  const loads = makeTable([
+    'loopback',
+    'requests',
+    'cycles',
+    'moved',
+    'lost',
+    'duplicated',
+    'wrong',
+    'in flight',
+    'drain p50 us',
+    'p99',
+    'max',
+  ]);
   for (const [name, run] of [
     ['one thread', thread],
     ['worker', worker],
@@ -113,7 +111,7 @@ function tables(guest: GuestReport | null, thread: LoopbackReport, worker: Loopb
 }
 
 function guestTable({ write, restore, imageUntouched }: GuestReport): string {
-  const table = new Table({ head: ['guest', write.version] });
+  const table = makeTable(['guest', write.version]);
   table.push(
     [
       'paused',

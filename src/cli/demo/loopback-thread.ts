@@ -12,6 +12,8 @@ import { type LoopbackReport, report } from './loopback-report.ts';
 import { TaggedLoad } from './tagged-load.ts';
 
 const MEMORY_BYTES = 16 * 1024 * 1024;
+/** How long the load works between two suspends: about four requests of each lane. */
+const TURNS_PER_CYCLE = 12;
 
 export interface LoopbackOptions {
   readonly cycles: number;
@@ -41,7 +43,7 @@ export async function runInThread({ cycles, depth, moveEvery, onCycle }: Loopbac
   let moved = 0;
   let mostInFlight = 0;
   for (let cycle = 1; cycle <= cycles; cycle++) {
-    await turnOfTheLoop();
+    for (let turn = 0; turn < TURNS_PER_CYCLE; turn++) await turnOfTheLoop();
     load.hold();
     watch.begin();
     mostInFlight = Math.max(mostInFlight, pci.device.inFlight);
@@ -77,7 +79,8 @@ class StatusWatch {
   }
 
   statusShown(status: number): void {
-    this.statuses.push(`0x${status.toString(16).padStart(2, '0')}`);
+    const text = `0x${status.toString(16).padStart(2, '0')}`;
+    if (this.statuses.at(-1) !== text) this.statuses.push(text);
     // A device that took over a saved state shows 0x1b as well, but nobody waits for that.
     if (status === 0x1b && this.#asked > 0) {
       this.drainsUs.push((performance.now() - this.#asked) * 1000);
