@@ -92,9 +92,15 @@ export class V86Host {
     });
   }
 
-  /** After the emulator's end: the functions can be plugged in elsewhere, and `memory` is empty again. */
+  /**
+   * After the emulator's end: the functions are reset and can be plugged in elsewhere, and `memory` is empty again. What
+   * a disk still has in hand ends without a trace.
+   */
   unplug(): void {
-    for (const { pci } of this.#functions.values()) pci.onInterruptLine = undefined;
+    for (const entry of this.#functions.values()) {
+      entry.pci.onInterruptLine = undefined;
+      entry.reset();
+    }
     this.#functions.clear();
     this.#ram?.remove();
     this.#ram = undefined;

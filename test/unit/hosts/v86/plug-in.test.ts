@@ -195,9 +195,11 @@ describe("the guest's memory", () => {
   });
 
   it('is taken away when the emulator has ended, so that another one can be made of it', async () => {
-    const memory = new GuestMemory();
-    const first = await machineWith([], { memory });
+    const { pci, device, memory } = blockFunction();
+    const first = await machineWith([{ pci }], { memory });
+    first.out(PORT + PciCommon.DEVICE_STATUS, 1, 3);
     first.host.unplug();
+    expect(device.status).toBe(0);
     expect(memory.regions).toEqual([]);
     const second = await machineWith([], { memory });
     expect(second.host.memory.regions.length).toBe(1);
