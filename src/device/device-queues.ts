@@ -18,9 +18,17 @@ export interface DeviceQueuesHooks {
   usedBuffer(queue: number): void;
   /** Something in processing has ended. */
   ended(): void;
+  /** Calls back in a later turn of the event loop. */
+  later(callback: () => void): void;
   /** A driver's mistake, or ours: DEVICE_NEEDS_RESET. Called instead of a guarded closure, which each kick would allocate. */
   failed(error: unknown): void;
 }
+
+/**
+ * How often a queue is looked at again in one call. A driver in another thread may add buffers as fast as they are used;
+ * status writes, and the other queues, are to have their turn as well.
+ */
+const ROUNDS_PER_TURN = 64;
 
 /**
  * The virtqueues of one device: takes buffers while the device serves, counts what is in processing, and publishes what
@@ -137,8 +145,13 @@ export class DeviceQueues {
   #takeAll(slot: QueueSlot): void {
     const { queue } = slot;
     if (queue === undefined) return;
+    let rounds = 0;
     do {
       slot.again = false;
+      if (rounds++ === ROUNDS_PER_TURN) {
+        this.#hooks.later(() => this.drain(slot));
+        return;
+      }
       while (this.#hooks.serving()) {
         const chain = queue.take();
         if (chain === undefined) break;

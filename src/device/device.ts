@@ -3,7 +3,7 @@ import type { Chain } from '../queue/chain.ts';
 import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
-import { systemClock } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import { ConfigSpace } from './config-space.ts';
 import type { DeviceOptions } from './device-options.ts';
 import { DeviceQueues, type DeviceQueuesHooks } from './device-queues.ts';
@@ -46,7 +46,8 @@ export class Device {
   constructor(type: DeviceType, memory: GuestMemory, options: DeviceOptions = {}) {
     this.type = type;
     this.offered = (GENERIC | type.features) & ~featureSet(...(options.withhold ?? []));
-    this.#queues = new DeviceQueues(type.queues, memory, this.#hooks());
+    const clock = options.clock ?? systemClock;
+    this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(clock));
     this.#suspendLimitMs = options.suspendLimitMs ?? 5000;
     type.attach(this.#port());
     this.#config = new ConfigSpace(() => type.config());
@@ -58,7 +59,7 @@ export class Device {
         opened: () => this.#opened(),
         startFailed: (error) => this.fail(error),
       },
-      options.clock ?? systemClock,
+      clock,
     );
   }
 
@@ -195,8 +196,7 @@ export class Device {
     if (!this.#quiet.reached) {
       throw new StateError('a device is saved while it is suspended by its driver or paused by its host');
     }
-    const { paused } = this;
-    return sealDevice(this, this.#status, this.#config, { paused, notificationOwed: this.#notificationOwed });
+    return sealDevice(this, this.#status, this.#config, this.#notificationOwed);
   }
 
   /**
@@ -244,7 +244,7 @@ export class Device {
     this.#quiet.restart();
   }
 
-  #hooks(): DeviceQueuesHooks {
+  #hooks(clock: Clock): DeviceQueuesHooks {
     return {
       serving: () => this.#serving,
       process: (queue, chain) => this.type.process(queue, chain),
@@ -257,6 +257,7 @@ export class Device {
         this.#update();
         this.#quiet.settle();
       },
+      later: (callback) => void clock.after(0, callback),
       failed: (error) => this.#failed(error),
     };
   }

@@ -27,19 +27,20 @@ export interface DeviceBody {
 
 export type SavedDevice = Sealed<DeviceBody>;
 
-/** The saved state of a device at rest, of which `rest` is what only the device itself knows. */
+/** The saved state of a device at rest. */
 export function sealDevice(
   device: Device,
   { state, shown }: StatusMachine,
   { bytes, generation, changeHeld }: ConfigSpace,
-  rest: Pick<DeviceBody, 'paused' | 'notificationOwed'>,
+  notificationOwed: boolean,
 ): SavedDevice {
   return seal<DeviceBody>(FORMAT, VERSION, {
     deviceId: device.type.deviceId,
     state,
     status: shown,
     accepted: device.accepted.toString(16),
-    ...rest,
+    paused: device.paused,
+    notificationOwed,
     failure: device.failure?.message ?? null,
     config: { bytes: [...bytes], generation, changeHeld },
     queues: device.queues.map((slot) => ({
