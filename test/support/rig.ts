@@ -1,0 +1,106 @@
+import { Device } from '../../src/device/device.ts';
+import type { DeviceOptions } from '../../src/device/device-options.ts';
+import { BlockDevice, type BlockDeviceOptions } from '../../src/devices/block/device.ts';
+import type { Disk } from '../../src/devices/block/disk.ts';
+import { BlockDriver } from '../../src/devices/block/driver.ts';
+import type { DriverOptions } from '../../src/driver/driver.ts';
+import type { DriverTransport } from '../../src/driver/transport.ts';
+import { DirectTransport } from '../../src/hosts/loopback/direct.ts';
+import { PciLoopback } from '../../src/hosts/loopback/pci.ts';
+import { GuestAllocator } from '../../src/memory/allocator.ts';
+import { GuestMemory } from '../../src/memory/guest-memory.ts';
+import { describeStatus } from '../../src/spec/status.ts';
+import { MemoryDisk } from '../../src/storage/memory-disk.ts';
+import { ioLayout, memoryLayout, PciDevice } from '../../src/transports/pci/device.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+
+/** How a driver reaches its device, all within one thread. */
+export const ways = ['direct', 'pci io', 'pci memory'] as const;
+export type Way = (typeof ways)[number];
+
+/** A driver's transport to `device`. For PCI with the function, and the loopback bus that it is plugged in. */
+export interface Connection {
+  readonly transport: DriverTransport;
+  readonly pci: PciDevice | undefined;
+  readonly bus: PciLoopback | undefined;
+  /** Puts another device behind the driver, as when a saved state goes on in a new one. */
+  replace(device: Device): PciDevice | undefined;
+}
+
+export async function connect(device: Device, way: Way = 'direct'): Promise<Connection> {
+  if (way === 'direct') {
+    const transport = new DirectTransport(device);
+    const replace = (next: Device): undefined => {
+      transport.connect(next);
+    };
+    return { transport, pci: undefined, bus: undefined, replace };
+  }
+  const layout = way === 'pci io' ? ioLayout : memoryLayout;
+  const pci = new PciDevice(device, { layout });
+  const bus = new PciLoopback(pci);
+  const replace = (next: Device): PciDevice => {
+    const fn = new PciDevice(next, { layout });
+    bus.connect(fn);
+    return fn;
+  };
+  return { transport: await PciDriverTransport.open(bus), pci, bus, replace };
+}
+
+/** What a device showed, in order: `status ...`, `used 0`, `config`, `refused ...`, `failed ...`. */
+export function watch(device: Device): string[] {
+  const events: string[] = [];
+  device.observer = {
+    statusShown: (status) => events.push(`status ${describeStatus(status)}`),
+    usedNotified: (queue) => events.push(`used ${queue}`),
+    configNotified: () => events.push('config'),
+    featuresRefused: (reason) => events.push(`refused ${reason}`),
+    failed: (error) => events.push(`failed ${error.message}`),
+  };
+  return events;
+}
+
+export interface BlockRigOptions {
+  readonly way?: Way;
+  /** A MemoryDisk of 2048 sectors by default. */
+  readonly disk?: Disk;
+  readonly block?: BlockDeviceOptions;
+  readonly device?: DeviceOptions;
+  readonly driver?: DriverOptions;
+  /** 4 MiB by default; the driver has all but the first page. */
+  readonly memoryBytes?: number;
+}
+
+export interface BlockRig extends Connection {
+  readonly memory: GuestMemory;
+  readonly allocator: GuestAllocator;
+  readonly disk: Disk;
+  readonly device: Device;
+  readonly driver: BlockDriver;
+  /** See `watch`. */
+  readonly events: string[];
+}
+
+/** A block driver, its device and a disk over one memory; not initialised yet. */
+export async function makeBlockRig(options: BlockRigOptions = {}): Promise<BlockRig> {
+  const memory = GuestMemory.over(new Uint8Array(options.memoryBytes ?? 4 << 20));
+  const size = memory.regions[0]!.size;
+  const allocator = new GuestAllocator(memory, 0x1000, size - 0x1000);
+  const disk = options.disk ?? new MemoryDisk({ capacitySectors: 2048 });
+  const device = new Device(new BlockDevice(disk, options.block), memory, options.device);
+  const events = watch(device);
+  const connection = await connect(device, options.way);
+  const driver = new BlockDriver(connection.transport, allocator, options.driver);
+  return { ...connection, memory, allocator, disk, device, driver, events };
+}
+
+/** As `makeBlockRig`, with the driver initialised. */
+export async function startBlockRig(options: BlockRigOptions = {}): Promise<BlockRig> {
+  const rig = await makeBlockRig(options);
+  await rig.driver.initialize();
+  return rig;
+}
+
+/** Distinct bytes for test data. */
+export function pattern(length: number, seed = 1): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 7 + (i >>> 8) * 31 + seed * 97) & 0xff);
+}
