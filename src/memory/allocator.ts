@@ -31,6 +31,9 @@ export class GuestAllocator {
 
   /** Zeroed memory; `alignment` is a power of two. Throws RangeError when there is none left. */
   allocate(length: number, alignment = 16): GuestSlice {
+    if (!Number.isSafeInteger(length) || length < 1 || !(alignment >= 1) || !Number.isInteger(Math.log2(alignment))) {
+      throw new RangeError(`${length} bytes aligned to ${alignment} cannot be allocated`);
+    }
     for (let i = 0; i < this.#free.length; i++) {
       const range = this.#free[i]!;
       const address = Math.ceil(range.address / alignment) * alignment;
@@ -47,19 +50,26 @@ export class GuestAllocator {
     throw new RangeError(`no ${length} bytes of guest memory left (${this.freeBytes} free, in pieces)`);
   }
 
-  /** Takes a slice back. The caller no longer uses it, nor does a device. */
-  release(slice: GuestSlice): void {
-    const index = this.#free.findIndex((range) => range.address > slice.address);
+  /** Takes a slice back. The caller no longer uses it, nor does a device. Throws RangeError when it is free already. */
+  release({ address, length }: GuestSlice): void {
+    const index = this.#free.findIndex((range) => range.address > address);
     const at = index < 0 ? this.#free.length : index;
-    this.#free.splice(at, 0, { address: slice.address, length: slice.length });
-    for (let i = Math.max(0, at - 1); i < this.#free.length - 1 && i <= at; ) {
-      const here = this.#free[i]!;
-      const next = this.#free[i + 1]!;
-      if (here.address + here.length > next.address) throw new RangeError('this slice was released before');
-      if (here.address + here.length === next.address) {
-        here.length += next.length;
-        this.#free.splice(i + 1, 1);
-      } else i++;
+    const before = this.#free[at - 1];
+    const after = this.#free[at];
+    const end = address + length;
+    if (
+      (before !== undefined && before.address + before.length > address) ||
+      (after !== undefined && end > after.address)
+    ) {
+      throw new RangeError('this slice was released before');
     }
+    const joinsBefore = before !== undefined && before.address + before.length === address;
+    const joinsAfter = after?.address === end;
+    if (joinsBefore) before.length += length + (joinsAfter ? after.length : 0);
+    else if (joinsAfter) {
+      after.address = address;
+      after.length += length;
+    } else this.#free.splice(at, 0, { address, length });
+    if (joinsBefore && joinsAfter) this.#free.splice(at, 1);
   }
 }
