@@ -132,11 +132,13 @@ export class DeviceQueues {
       return;
     }
     if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
-    slot.queue.complete(chain, written);
-    if (slot.draining) return;
     try {
+      slot.queue.complete(chain, written);
+      if (slot.draining) return;
       this.#publish(slot);
     } catch (error) {
+      // A caller's mistake is for the caller: a device type that hands a chain back twice, or claims more than there was.
+      if (error instanceof RangeError) throw error;
       this.#hooks.failed(error);
     }
     this.#hooks.ended();

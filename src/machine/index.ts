@@ -1,4 +1,13 @@
 export { defaultCacheFolder } from './cache-folder.ts';
+export {
+  Computer,
+  type ComputerDisk,
+  type ComputerOptions,
+  type OpenComputerOptions,
+  type PluggedDisk,
+  type StartComputerOptions,
+  type WritesTo,
+} from './computer.ts';
 export { fingerprintDisk } from './disk-fingerprint.ts';
 export type { CommandResult } from './guest-commands.ts';
 export { type GuestFileOptions, type GuestFiles, guestFiles } from './guest-files.ts';
