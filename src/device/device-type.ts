@@ -33,6 +33,9 @@ export interface DeviceType {
   /** The driver writes `bytes` at `offset`, within the space. Fields that are not writable are ignored. */
   writeConfig?(offset: number, bytes: Uint8Array): void;
 
+  /** Fields that a driver may write even while the device is suspended, where the standard asks for that. */
+  alwaysWritable?(offset: number, length: number): boolean;
+
   /** Why a set of accepted features cannot be used; undefined when it can. */
   refuse?(features: FeatureSet): string | undefined;
 
@@ -41,9 +44,9 @@ export interface DeviceType {
 
   /**
    * A chain of an eager queue was taken. It is given back by `port.complete`, within this call or later. Nothing is to be
-   * allocated for it in a fast device.
+   * allocated for it in a fast device. A type with onDemand queues only needs none.
    */
-  process(queue: number, chain: Chain): void;
+  process?(queue: number, chain: Chain): void;
 
   /** There may be buffers in an onDemand queue. */
   available?(queue: number): void;

@@ -139,11 +139,11 @@ export class Device {
 
   /** Little-endian `value`; has no effect while suspended, and beyond the end. */
   writeConfig(offset: number, width: number, value: number): void {
-    if (this.frozen || offset + width > this.#config.size) return;
-    const bytes = new Uint8Array(width);
-    for (let i = 0; i < width; i++) bytes[i] = Math.floor(value / 256 ** i) & 0xff;
+    const held = this.frozen && this.type.alwaysWritable?.(offset, width) !== true;
+    if (held || offset + width > this.#config.size) return;
+    const bytes = Uint8Array.from({ length: width }, (_, i) => Math.floor(value / 256 ** i) & 0xff);
     this.#guard(() => this.type.writeConfig?.(offset, bytes));
-    this.#config.refresh();
+    if (!this.frozen) this.#config.refresh();
   }
 
   /** Configuration space and queue registers keep their values: suspended, or on the way out of it. */
@@ -247,7 +247,7 @@ export class Device {
   #hooks(clock: Clock): DeviceQueuesHooks {
     return {
       serving: () => this.#serving,
-      process: (queue, chain) => this.type.process(queue, chain),
+      process: (queue, chain) => this.type.process?.(queue, chain),
       available: (queue) => this.type.available?.(queue),
       usedBuffer: (queue) => {
         this.observer?.usedNotified?.(queue);
