@@ -15,6 +15,8 @@ export class Chain {
   readableBytes = 0;
   /** Bytes that the device may write. */
   writableBytes = 0;
+  /** Where in the ring it was taken from; for queues. */
+  position = 0;
   /** Taken, and its memory ours to use. */
   live = false;
   /** Taken when its queue was closed by a reset: the memory is no longer ours, only the handing back is still due. */

@@ -50,9 +50,10 @@ export class SplitDeviceQueue implements DeviceQueue {
   #taken = 0;
   #closed = false;
 
-  /** Throws ProtocolError when the layout is not one that a driver may set up, or `state` is not one of such a queue. */
+  /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue at rest has. */
   constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
     checkLayout(layout);
+    if (state !== undefined) checkState(state);
     this.#memory = memory;
     this.#layout = layout;
     this.#features = features;
@@ -83,6 +84,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       this.#chains.push(chain);
     }
     chain.clear(head);
+    chain.position = position;
     this.#walk(chain, head);
     this.#availableNext = (position + 1) & 0xffff;
     this.#taken++;
@@ -91,7 +93,7 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   complete(chain: Chain, written: number): void {
     if (!chain.live) throw new RangeError('the chain was handed back before, or its queue was reset');
-    if (written > chain.writableBytes || written < 0) {
+    if (!Number.isInteger(written) || written < 0 || written > chain.writableBytes) {
       throw new RangeError(`${written} bytes written to a chain of ${chain.writableBytes} device-writable bytes`);
     }
     if (this.#memory.generation !== this.#generation) this.#locate();
@@ -105,8 +107,7 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   giveBack(chain: Chain): void {
     const before = (this.#availableNext - 1) & 0xffff;
-    const entry = this.#availableOffset + Available.RING + Available.ENTRY_SIZE * (before & this.#mask);
-    if (!chain.live || this.#available.view.getUint16(entry, true) !== chain.id) {
+    if (!chain.live || chain.position !== before) {
       throw new RangeError('only the chain that was taken last can be given back');
     }
     this.#availableNext = before;
@@ -118,8 +119,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     const after = this.#usedNext;
     if (before === after || this.#closed) return false;
     if (this.#memory.generation !== this.#generation) this.#locate();
-    this.#memory.onWrite?.(this.#layout.deviceArea, splitAreas(this.size).device);
     storeRelease(this.#used, this.#usedOffset + Used.INDEX, after);
+    this.#memory.onWrite?.(this.#layout.deviceArea, splitAreas(this.size).device);
     this.#usedPublished = after;
     if (this.#features.eventIdx) {
       const usedEvent = this.#availableOffset + Available.RING + Available.ENTRY_SIZE * this.size;
@@ -134,8 +135,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     // Without EVENT_IDX the used flags stay 0: this device always wants kicks.
     if (this.#features.eventIdx && this.#armedAt !== this.#availableNext) {
       const availableEvent = this.#usedOffset + Used.RING + Used.ENTRY_SIZE * this.size;
-      this.#memory.onWrite?.(this.#used.address + availableEvent, 2);
       storeRelease(this.#used, availableEvent, this.#availableNext);
+      this.#memory.onWrite?.(this.#used.address + availableEvent, 2);
       this.#armedAt = this.#availableNext;
     }
     return this.#look();
@@ -181,8 +182,9 @@ export class SplitDeviceQueue implements DeviceQueue {
   #look(): boolean {
     const index = loadAcquire(this.#available, this.#availableOffset + Available.INDEX);
     const waiting = (index - this.#availableNext) & 0xffff;
-    // A driver has at most `size` buffers out, those that we hold included.
-    if (waiting + this.#taken > this.size) {
+    const seen = (this.#availableSeen - this.#availableNext) & 0xffff;
+    // The index never goes back, and a driver has at most `size` buffers out, those that we hold included.
+    if (waiting < seen || waiting + this.#taken > this.size) {
       throw new ProtocolError(
         'split.driver.avail.1',
         `the available index is ${index}, ${waiting} past ours, in a queue of ${this.size} of which ${this.#taken} are taken`,
@@ -285,5 +287,14 @@ function checkLayout(layout: QueueLayout): void {
     deviceArea % SPLIT_ALIGNMENT.device === 0;
   if (!aligned) {
     throw new ProtocolError('split.driver.layout.1', 'a part of the queue is not aligned to 16, 2 or 4 bytes');
+  }
+}
+
+function checkState({ format, availableNext, usedNext }: QueueState): void {
+  if (format !== 'split' || !Number.isInteger(availableNext) || (availableNext & 0xffff) !== availableNext) {
+    throw new StateError(`"${format}" at ${availableNext} is no position of a split queue`);
+  }
+  if (usedNext !== availableNext) {
+    throw new StateError(`a queue that took ${availableNext} buffers and used ${usedNext} is not at rest`);
   }
 }
