@@ -1,6 +1,7 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Chain } from '../queue/chain.ts';
 import type { QueueFeatures } from '../queue/device-queue.ts';
+import { PackedDeviceQueue } from '../queue/packed-device-queue.ts';
 import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import type { QueueDescription } from './device-type.ts';
@@ -72,7 +73,10 @@ export class DeviceQueues {
       indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
     };
-    slot.queue = new SplitDeviceQueue(this.#memory, slot.layout, features, slot.saved);
+    const { layout, saved } = slot;
+    slot.queue = hasFeature(accepted, Feature.RING_PACKED)
+      ? new PackedDeviceQueue(this.#memory, layout, features, saved)
+      : new SplitDeviceQueue(this.#memory, layout, features, saved);
     slot.saved = undefined;
   }
 

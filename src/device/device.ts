@@ -1,22 +1,19 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Chain } from '../queue/chain.ts';
 import { StateError } from '../spec/fault.ts';
-import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
+import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { ConfigSpace } from './config-space.ts';
 import type { DeviceOptions } from './device-options.ts';
 import { DeviceQueues, type DeviceQueuesHooks } from './device-queues.ts';
 import type { DevicePort, DeviceType } from './device-type.ts';
-import { refuseFeatures } from './negotiation.ts';
+import { offeredFeatures, refuseFeatures } from './negotiation.ts';
 import type { QueueSlot } from './queue-slot.ts';
 import { Quiet, type QuietOwner } from './quiet.ts';
 import { type DeviceBody, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
 import { StatusMachine } from './status-machine.ts';
 import type { DeviceObserver, DeviceTransport } from './transport.ts';
-
-/** What every device offers, whatever its type. */
-const GENERIC: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
 
 /**
  * A virtio device: what all device types share. A transport shows its registers and calls the methods for them; a device
@@ -45,7 +42,7 @@ export class Device {
 
   constructor(type: DeviceType, memory: GuestMemory, options: DeviceOptions = {}) {
     this.type = type;
-    this.offered = (GENERIC | type.features) & ~featureSet(...(options.withhold ?? []));
+    this.offered = offeredFeatures(type, options);
     const clock = options.clock ?? systemClock;
     this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(clock));
     this.#suspendLimitMs = options.suspendLimitMs ?? 5000;

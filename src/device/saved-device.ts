@@ -1,6 +1,6 @@
 import type { QueueLayout, QueueState } from '../queue/device-queue.ts';
 import { StateError } from '../spec/fault.ts';
-import { Feature, featureBits, hasFeature } from '../spec/features.ts';
+import { Feature, type FeatureSet, featureBits, hasFeature } from '../spec/features.ts';
 import type { ConfigSpace } from './config-space.ts';
 import type { Device } from './device.ts';
 import { type Sealed, seal, unseal } from './sealed.ts';
@@ -69,7 +69,7 @@ export function unsealFor(saved: unknown, device: Device): DeviceBody {
   require(body.queues.length ===
     device.queues.length, `it has ${body.queues.length} queues, this device ${device.queues.length}`);
   body.queues.forEach((queue, index) => {
-    checkQueue(queue, index, device.queues[index]!.description.maxSize);
+    checkQueue(queue, index, device.queues[index]!.description.maxSize, accepted);
   });
   return body;
 }
@@ -94,7 +94,7 @@ function checkConfig({ config }: DeviceBody, device: Device): void {
     device.configSize, `its configuration space has ${config.bytes.length} bytes, this device's ${device.configSize}`);
 }
 
-function checkQueue(queue: DeviceBody['queues'][number], index: number, maxSize: number): void {
+function checkQueue(queue: DeviceBody['queues'][number], index: number, maxSize: number, accepted: FeatureSet): void {
   const what = `queue ${index}`;
   require(isObject(queue) &&
     isCount(queue.size, maxSize), `${what} has ${queue?.size} entries, this device's at most ${maxSize}`);
@@ -102,10 +102,15 @@ function checkQueue(queue: DeviceBody['queues'][number], index: number, maxSize:
   require(areas.every((area) => isCount(area, Number.MAX_SAFE_INTEGER)), `the areas of ${what} are not addresses`);
   const { positions } = queue;
   if (positions === null) return;
-  require(isObject(positions) && positions.format === 'split', `${what} has a format that this program does not know`);
-  require(isCount(positions.availableNext, 0xffff) &&
-    positions.availableNext === positions.usedNext, `the positions of ${what} do not belong to a queue at rest`);
   require(queue.enabled === true, `${what} has positions but is not enabled`);
+  const format = hasFeature(accepted, Feature.RING_PACKED) ? 'packed' : 'split';
+  require(isObject(positions) && positions.format === format, `${what} is not a ${format} queue, as was negotiated`);
+  const last = positions.format === 'packed' ? queue.size - 1 : 0xffff;
+  require(isCount(positions.availableNext, last) &&
+    positions.availableNext === positions.usedNext, `the positions of ${what} do not belong to a queue at rest`);
+  if (positions.format === 'split') return;
+  require(isCount(positions.availableWrap, 1) &&
+    positions.availableWrap === positions.usedWrap, `the wrap counters of ${what} do not belong to a queue at rest`);
 }
 
 function isObject(value: unknown): value is object {

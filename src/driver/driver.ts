@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../device/clock.ts';
 import type { GuestAllocator } from '../memory/allocator.ts';
+import { PackedDriverQueue } from '../queue/packed-driver-queue.ts';
 import { SplitDriverQueue } from '../queue/split-driver-queue.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
@@ -38,7 +39,13 @@ export interface TransitionOptions {
 
 export type DriverState = 'reset' | 'running' | 'suspending' | 'suspended' | 'resuming' | 'failed';
 
-const GENERIC: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
+const GENERIC: FeatureSet = featureSet(
+  Feature.INDIRECT_DESC,
+  Feature.EVENT_IDX,
+  Feature.VERSION_1,
+  Feature.RING_PACKED,
+  Feature.SUSPEND,
+);
 const DEFAULT_LIMIT_MS = 10_000;
 const CONFIG_ATTEMPTS = 100;
 
@@ -239,7 +246,9 @@ export class Driver {
       const largest = await this.transport.readQueueSize(index);
       if (largest === 0) throw new ProtocolError('pci.device.common.14', `the device has no queue ${index}`);
       const size = Math.min(largest, this.#options.queueSize ?? 256);
-      const queue = new SplitDriverQueue(this.allocator, size, features);
+      const queue = hasFeature(this.#features, Feature.RING_PACKED)
+        ? new PackedDriverQueue(this.allocator, size, features)
+        : new SplitDriverQueue(this.allocator, size, features);
       this.#queues.push(new RequestQueue(index, queue, (kicked) => this.transport.kick(kicked)));
       await this.transport.enableQueue(index, queue.layout);
     }

@@ -15,8 +15,9 @@ export class Chain {
   readableBytes = 0;
   /** Bytes that the device may write. */
   writableBytes = 0;
-  /** Where in the ring it was taken from; for queues. */
+  /** For queues: where it was taken, and how many descriptors of a packed ring it has. */
   position = 0;
+  slots = 1;
   /** Taken, and its memory ours to use. */
   live = false;
   /** Taken when its queue was closed by a reset: the memory is no longer ours, only the handing back is still due. */

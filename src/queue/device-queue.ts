@@ -15,14 +15,26 @@ export interface QueueFeatures {
   readonly eventIdx: boolean;
 }
 
-/** The positions of a queue as plain data. Only a queue that holds no chain has them: see `DeviceQueue.save`. */
-export interface QueueState {
+/** The positions of a split queue as plain data, as in the rings: 0 to 65535. */
+export interface SplitQueueState {
   readonly format: 'split';
-  /** The next entry of the available ring to take, 0 to 65535. */
+  /** The next entry of the available ring to take. */
   readonly availableNext: number;
-  /** The next entry of the used ring to write, 0 to 65535. */
+  /** The next entry of the used ring to write. */
   readonly usedNext: number;
 }
+
+/** The positions of a packed queue: descriptors in the ring, and the wrap counters, 0 or 1. */
+export interface PackedQueueState {
+  readonly format: 'packed';
+  readonly availableNext: number;
+  readonly availableWrap: number;
+  readonly usedNext: number;
+  readonly usedWrap: number;
+}
+
+/** The positions of a queue. Only one that holds no chain has them: see `DeviceQueue.save`. */
+export type QueueState = SplitQueueState | PackedQueueState;
 
 /**
  * The device end of a virtqueue, whatever its format.
@@ -37,7 +49,7 @@ export interface DeviceQueue {
   /** The next available chain, or undefined. The caller owns it until `complete` or `giveBack`. */
   take(): Chain | undefined;
 
-  /** Puts a chain into the used ring, with the number of bytes written to it. The driver sees it after `publish`. */
+  /** Puts a chain into the used ring, with the number of bytes written to it. The driver sees it with the next `publish`. */
   complete(chain: Chain, written: number): void;
 
   /** Makes the last taken chain available again, as if it had not been taken. */

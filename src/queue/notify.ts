@@ -5,3 +5,14 @@
 export function eventPassed(event: number, after: number, before: number): boolean {
   return ((after - event - 1) & 0xffff) < ((after - before) & 0xffff);
 }
+
+/**
+ * The same for a packed ring (§2.8.10): whether the last `count` descriptors, which ended at `next` under the wrap counter
+ * `wrap`, passed the one that `event` names by position and wrap counter (bit 15).
+ */
+export function packedEventPassed(event: number, next: number, wrap: number, count: number, size: number): boolean {
+  const position = event & 0x7fff;
+  // A position under the other counter is one round back.
+  const rounded = event >>> 15 === wrap ? position : position - size;
+  return rounded < next && rounded >= next - count;
+}

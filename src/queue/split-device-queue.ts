@@ -12,7 +12,7 @@ import {
   Used,
 } from '../spec/split-ring.ts';
 import { Chain } from './chain.ts';
-import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState } from './device-queue.ts';
+import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState, SplitQueueState } from './device-queue.ts';
 import { eventPassed } from './notify.ts';
 
 /**
@@ -154,7 +154,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
   }
 
-  save(): QueueState {
+  save(): SplitQueueState {
     if (this.#taken > 0)
       throw new StateError(
         `${this.#taken} chains of this queue are being processed: suspend or pause the device first`,
@@ -290,7 +290,8 @@ function checkLayout(layout: QueueLayout): void {
   }
 }
 
-function checkState({ format, availableNext, usedNext }: QueueState): void {
+function checkState(state: QueueState): void {
+  const { format, availableNext, usedNext } = state;
   if (format !== 'split' || !Number.isInteger(availableNext) || (availableNext & 0xffff) !== availableNext) {
     throw new StateError(`"${format}" at ${availableNext} is no position of a split queue`);
   }

@@ -1,6 +1,7 @@
 import type { Device } from '../../device/device.ts';
 import type { QueueSlot } from '../../device/queue-slot.ts';
 import { joinU64 } from '../../memory/guest-memory.ts';
+import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
 import { NO_VECTOR, PciCommon } from '../../spec/pci.ts';
 import type { AccessWidth } from './function.ts';
 
@@ -92,7 +93,7 @@ const registers: readonly CommonRegister[] = [
     offset: PciCommon.QUEUE_SIZE,
     width: 2,
     read: (context) => selected(context)?.size ?? 0,
-    write: (context, value) => configure(context, (slot) => setSize(slot, value)),
+    write: (context, value) => configure(context, (slot) => setSize(slot, value, context.device.accepted)),
   },
   { name: 'queue_msix_vector', offset: PciCommon.QUEUE_MSIX_VECTOR, width: 2, read: () => NO_VECTOR },
   {
@@ -128,9 +129,10 @@ function configure({ device, select }: CommonContext, change: (slot: QueueSlot) 
   device.configureQueue(select.queue, change);
 }
 
-/** §4.1.4.3.1: what is read back is a power of two, so nothing else is taken. */
-function setSize(slot: QueueSlot, value: number): void {
-  if (value > 0 && value <= slot.description.maxSize && Number.isInteger(Math.log2(value))) slot.size = value;
+/** §4.1.4.3.1: without packed rings what is read back is a power of two, so nothing else is taken. */
+function setSize(slot: QueueSlot, value: number, accepted: FeatureSet): void {
+  const anySize = hasFeature(accepted, Feature.RING_PACKED) || Number.isInteger(Math.log2(value));
+  if (value > 0 && value <= slot.description.maxSize && anySize) slot.size = value;
 }
 
 /** A 64-bit field as its two halves (§4.1.3.1). */

@@ -1,0 +1,320 @@
+import { type GuestMemory, joinU64, type MemoryRegion } from '../memory/guest-memory.ts';
+import { loadAcquire, storeRelease } from '../memory/order.ts';
+import { ProtocolError, StateError } from '../spec/fault.ts';
+import {
+  EventFlag,
+  EventSuppression,
+  MAX_PACKED_QUEUE_SIZE,
+  PACKED_ALIGNMENT,
+  PackedDescriptor,
+  PackedFlag,
+} from '../spec/packed-ring.ts';
+import { Chain } from './chain.ts';
+import type { DeviceQueue, PackedQueueState, QueueFeatures, QueueLayout, QueueState } from './device-queue.ts';
+import { packedEventPassed } from './notify.ts';
+
+/**
+ * The device end of a packed virtqueue (§2.8).
+ *
+ * Used descriptors overwrite the ring from the used position on, so everything of a chain is read when it is taken. The
+ * flags of the first used descriptor of a batch are written last, by `publish`: the driver sees the whole batch or nothing.
+ */
+export class PackedDeviceQueue implements DeviceQueue {
+  readonly size: number;
+  readonly #memory: GuestMemory;
+  readonly #layout: QueueLayout;
+  readonly #features: QueueFeatures;
+
+  #generation = -1;
+  #ring!: MemoryRegion;
+  #ringOffset = 0;
+  #driverArea!: MemoryRegion;
+  #driverOffset = 0;
+  #deviceArea!: MemoryRegion;
+  #deviceOffset = 0;
+
+  /** Positions in the ring, each with its wrap counter as 0 or 1. */
+  #availableNext: number;
+  #availableWrap: number;
+  #usedNext: number;
+  #usedWrap: number;
+  /** Descriptors used since the last `publish`; the first of them waits for its flags. */
+  #unpublished = 0;
+  #firstAt = 0;
+  #firstFlags = 0;
+  #armedAt = -1;
+
+  readonly #pool: Chain[] = [];
+  readonly #chains: Chain[] = [];
+  #taken = 0;
+  /** Descriptors of the taken chains. */
+  #slots = 0;
+  #closed = false;
+
+  /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue at rest has. */
+  constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
+    checkLayout(layout);
+    this.#memory = memory;
+    this.#layout = layout;
+    this.#features = features;
+    this.size = layout.size;
+    const { next, wrap } = state === undefined ? { next: 0, wrap: 1 } : positionOf(state, layout.size);
+    this.#availableNext = this.#usedNext = next;
+    this.#availableWrap = this.#usedWrap = wrap;
+    this.#locate();
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  take(): Chain | undefined {
+    if (this.#closed) return undefined;
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    if (!this.#look()) return undefined;
+    let chain = this.#pool.pop();
+    if (chain === undefined) {
+      chain = new Chain(this.#memory);
+      this.#chains.push(chain);
+    }
+    chain.clear(0);
+    this.#walk(chain);
+    if (this.#slots + chain.slots > this.size) {
+      throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
+    }
+    this.#slots += chain.slots;
+    this.#taken++;
+    this.#advanceAvailable(chain.slots);
+    return chain;
+  }
+
+  complete(chain: Chain, written: number): void {
+    if (!chain.live) throw new RangeError('the chain was handed back before, or its queue was reset');
+    if (written > chain.writableBytes || written < 0) {
+      throw new RangeError(`${written} bytes written to a chain of ${chain.writableBytes} device-writable bytes`);
+    }
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    const at = this.#ringOffset + PackedDescriptor.SIZE * this.#usedNext;
+    const { view } = this.#ring;
+    view.setUint32(at + PackedDescriptor.LENGTH, written, true);
+    view.setUint16(at + PackedDescriptor.ID, chain.id, true);
+    // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
+    const marks = this.#usedWrap === 1 ? PackedFlag.AVAILABLE | PackedFlag.USED : 0;
+    const flags = marks | (written > 0 ? PackedFlag.WRITE : 0);
+    if (this.#unpublished === 0) {
+      this.#firstAt = at;
+      this.#firstFlags = flags;
+    } else view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
+    this.#unpublished += chain.slots;
+    this.#usedNext += chain.slots;
+    if (this.#usedNext >= this.size) {
+      this.#usedNext -= this.size;
+      this.#usedWrap ^= 1;
+    }
+    this.#slots -= chain.slots;
+    this.#release(chain);
+  }
+
+  giveBack(chain: Chain): void {
+    const before = this.#availableNext - chain.slots;
+    const wrapped = before < 0;
+    const position = wrapped ? before + this.size : before;
+    if (!chain.live || chain.position !== position)
+      throw new RangeError('only the chain that was taken last can be given back');
+    // Used descriptors are written over earlier ones: after one of them this chain may not be there any more.
+    if (this.#slots === 0) throw new RangeError('no chain is taken');
+    this.#availableNext = position;
+    if (wrapped) this.#availableWrap ^= 1;
+    this.#slots -= chain.slots;
+    this.#release(chain);
+  }
+
+  publish(): boolean {
+    const count = this.#unpublished;
+    if (count === 0 || this.#closed) return false;
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    this.#memory.onWrite?.(this.#layout.descriptorArea, PackedDescriptor.SIZE * this.size);
+    storeRelease(this.#ring, this.#firstAt + PackedDescriptor.FLAGS, this.#firstFlags);
+    this.#unpublished = 0;
+    const flags = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.FLAGS);
+    if (!this.#features.eventIdx || flags !== EventFlag.DESCRIPTOR) return flags !== EventFlag.DISABLE;
+    const event = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.POSITION);
+    return packedEventPassed(event, this.#usedNext, this.#usedWrap, count, this.size);
+  }
+
+  arm(): boolean {
+    if (this.#closed) return false;
+    if (this.#memory.generation !== this.#generation) this.#locate();
+    const position = this.#availableNext | (this.#availableWrap << 15);
+    // Without EVENT_IDX the structure stays as the driver made it, all zero: this device always wants kicks.
+    if (this.#features.eventIdx && this.#armedAt !== position) {
+      this.#memory.onWrite?.(this.#layout.deviceArea, EventSuppression.SIZE);
+      storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.POSITION, position);
+      storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
+      this.#armedAt = position;
+    }
+    return this.#look();
+  }
+
+  verify(): void {
+    this.#locate();
+  }
+
+  save(): PackedQueueState {
+    if (this.#taken > 0) {
+      throw new StateError(
+        `${this.#taken} chains of this queue are being processed: suspend or pause the device first`,
+      );
+    }
+    if (this.#unpublished > 0) throw new StateError('completed chains of this queue are not published yet');
+    return {
+      format: 'packed',
+      availableNext: this.#availableNext,
+      availableWrap: this.#availableWrap,
+      usedNext: this.#usedNext,
+      usedWrap: this.#usedWrap,
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const chain of this.#chains) {
+      chain.orphaned = chain.live;
+      chain.live = false;
+    }
+  }
+
+  #release(chain: Chain): void {
+    chain.live = false;
+    this.#pool.push(chain);
+    this.#taken--;
+  }
+
+  #advanceAvailable(slots: number): void {
+    this.#availableNext += slots;
+    if (this.#availableNext >= this.size) {
+      this.#availableNext -= this.size;
+      this.#availableWrap ^= 1;
+    }
+  }
+
+  /** Whether the descriptor at the available position is available (§2.8.3.1): AVAILABLE as the wrap counter, USED not. */
+  #look(): boolean {
+    const flags = loadAcquire(
+      this.#ring,
+      this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext + PackedDescriptor.FLAGS,
+    );
+    const available = (flags & PackedFlag.AVAILABLE) !== 0 ? 1 : 0;
+    const used = (flags & PackedFlag.USED) !== 0 ? 1 : 0;
+    return available === this.#availableWrap && used !== this.#availableWrap;
+  }
+
+  /** Follows a chain from the available position on: consecutive descriptors, the last of which has the buffer id. */
+  #walk(chain: Chain): void {
+    const { view } = this.#ring;
+    let index = this.#availableNext;
+    chain.position = index;
+    for (let length = 1; ; length++) {
+      const at = this.#ringOffset + PackedDescriptor.SIZE * index;
+      const flags = view.getUint16(at + PackedDescriptor.FLAGS, true);
+      const address = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
+      const bytes = view.getUint32(at + PackedDescriptor.LENGTH, true);
+      if ((flags & PackedFlag.INDIRECT) !== 0) this.#walkIndirect(chain, flags, length, address, bytes);
+      else addSegment(this.#memory, chain, address, bytes, flags);
+      if ((flags & PackedFlag.NEXT) === 0) {
+        chain.id = view.getUint16(at + PackedDescriptor.ID, true);
+        chain.slots = length;
+        return;
+      }
+      if (length >= this.size) {
+        throw new ProtocolError('packed.driver.sg.2', `a chain has more than ${this.size} descriptors`);
+      }
+      index = index + 1 === this.size ? 0 : index + 1;
+    }
+  }
+
+  /** An indirect table takes the place of a whole chain (§2.8.7); all its entries belong to the buffer. */
+  #walkIndirect(chain: Chain, flags: number, length: number, address: number, bytes: number): void {
+    if (!this.#features.indirect) {
+      throw new ProtocolError(
+        'packed.driver.indirect.1',
+        'an indirect descriptor, but INDIRECT_DESC was not negotiated',
+      );
+    }
+    if (length > 1 || (flags & PackedFlag.NEXT) !== 0) {
+      throw new ProtocolError('packed.driver.indirect.4', 'an indirect descriptor in a chain of several');
+    }
+    const count = bytes / PackedDescriptor.SIZE;
+    if (count === 0 || !Number.isInteger(count)) {
+      throw new ProtocolError('packed.driver.indirect.length', `an indirect table of ${bytes} bytes`);
+    }
+    if (count > this.size) {
+      throw new ProtocolError(
+        'packed.driver.indirect.3',
+        `an indirect table of ${count} descriptors in a queue of ${this.size}`,
+      );
+    }
+    const region = this.#memory.locate(address, bytes, 'packed.driver.desc.memory', 'an indirect table');
+    for (let n = 0; n < count; n++) {
+      const at = address - region.address + PackedDescriptor.SIZE * n;
+      const { view } = region;
+      // §2.8.7: all flags but WRITE are reserved here and ignored, as is the buffer id.
+      const inner = view.getUint16(at + PackedDescriptor.FLAGS, true);
+      const start = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
+      addSegment(this.#memory, chain, start, view.getUint32(at + PackedDescriptor.LENGTH, true), inner);
+    }
+  }
+
+  #locate(): void {
+    const { descriptorArea, driverArea, deviceArea } = this.#layout;
+    const rule = 'packed.driver.layout.memory';
+    this.#ring = this.#memory.locate(descriptorArea, PackedDescriptor.SIZE * this.size, rule, 'the descriptor ring');
+    this.#ringOffset = descriptorArea - this.#ring.address;
+    this.#driverArea = this.#memory.locate(driverArea, EventSuppression.SIZE, rule, 'the driver event suppression');
+    this.#driverOffset = driverArea - this.#driverArea.address;
+    this.#deviceArea = this.#memory.locate(deviceArea, EventSuppression.SIZE, rule, 'the device event suppression');
+    this.#deviceOffset = deviceArea - this.#deviceArea.address;
+    this.#generation = this.#memory.generation;
+  }
+}
+
+function addSegment(memory: GuestMemory, chain: Chain, address: number, bytes: number, flags: number): void {
+  const writable = (flags & PackedFlag.WRITE) !== 0;
+  if (!writable && chain.writableBytes > 0) {
+    throw new ProtocolError('packed.driver.sg.3', 'a device-readable descriptor after a device-writable one');
+  }
+  if (bytes === 0) return;
+  const region = memory.locate(address, bytes, 'packed.driver.desc.memory', 'a buffer');
+  if (chain.readableBytes + chain.writableBytes + bytes > 0xffff_ffff) {
+    throw new ProtocolError('packed.driver.desc.bytes', 'a chain of more than 2^32 bytes');
+  }
+  if (writable) chain.addWritable(region, address - region.address, bytes);
+  else chain.addReadable(region, address - region.address, bytes);
+}
+
+function checkLayout({ size, descriptorArea, driverArea, deviceArea }: QueueLayout): void {
+  if (!Number.isInteger(size) || size < 1 || size > MAX_PACKED_QUEUE_SIZE) {
+    throw new ProtocolError(
+      'pci.driver.common.2',
+      `a packed queue of ${size} entries; sizes go up to ${MAX_PACKED_QUEUE_SIZE}`,
+    );
+  }
+  const aligned =
+    descriptorArea % PACKED_ALIGNMENT.descriptor === 0 &&
+    driverArea % PACKED_ALIGNMENT.driver === 0 &&
+    deviceArea % PACKED_ALIGNMENT.device === 0;
+  if (!aligned)
+    throw new ProtocolError('packed.driver.layout.1', 'a part of the queue is not aligned to 16, 4 or 4 bytes');
+}
+
+/** A queue at rest has taken and used the same descriptors: its two positions are one. */
+function positionOf(state: QueueState, size: number): { next: number; wrap: number } {
+  const { format, availableNext: next, usedNext } = state;
+  if (format !== 'packed' || !Number.isInteger(next) || next < 0 || next >= size || (state.availableWrap & ~1) !== 0) {
+    throw new StateError(`"${format}" at ${next} is no position of a packed queue of ${size}`);
+  }
+  if (usedNext !== next || state.usedWrap !== state.availableWrap) {
+    throw new StateError(`a queue that took up to ${next} and used up to ${usedNext} is not at rest`);
+  }
+  return { next, wrap: state.availableWrap };
+}

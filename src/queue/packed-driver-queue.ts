@@ -1,0 +1,220 @@
+import type { GuestAllocator, GuestSlice } from '../memory/allocator.ts';
+import { loadAcquire, storeRelease } from '../memory/order.ts';
+import { ProtocolError } from '../spec/fault.ts';
+import { EventFlag, EventSuppression, PACKED_ALIGNMENT, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
+import type { BufferList } from './buffer-list.ts';
+import type { QueueFeatures, QueueLayout } from './device-queue.ts';
+import type { DriverQueue, UsedBuffer } from './driver-queue.ts';
+import { packedEventPassed } from './notify.ts';
+
+const FREE = -1;
+
+/**
+ * The driver end of a packed virtqueue (§2.8).
+ *
+ * The device writes used descriptors over our own; what this end needs of a buffer it keeps in shadow arrays by buffer id
+ * and never reads back. The flags of the first new descriptor are written last, by `expose`.
+ */
+export class PackedDriverQueue implements DriverQueue {
+  readonly layout: QueueLayout;
+  readonly #size: number;
+  readonly #features: QueueFeatures;
+  readonly #allocator: GuestAllocator;
+  readonly #ring: GuestSlice;
+  readonly #driverArea: GuestSlice;
+  readonly #deviceArea: GuestSlice;
+
+  /** Per id: descriptors of its buffer in the ring; FREE when nothing is out under it. */
+  readonly #slots: Int32Array;
+  /** Per id: bytes the device may write. */
+  readonly #writableBytes: Float64Array;
+  /** Per id: its indirect table, kept for the next use. */
+  readonly #tables: (GuestSlice | undefined)[];
+  readonly #freeIds: Int32Array;
+  #freeIdCount: number;
+  #freeSlots: number;
+
+  #next = 0;
+  #wrap = 1;
+  #usedNext = 0;
+  #usedWrap = 1;
+  #outstanding = 0;
+  /** Buffers and descriptors that wait for `expose`, and the first of them. */
+  #hidden = 0;
+  #hiddenSlots = 0;
+  #firstAt = 0;
+  #firstFlags = 0;
+  readonly #scratch = { id: 0, written: 0 };
+
+  /** Takes the memory of its areas from `allocator`. */
+  constructor(allocator: GuestAllocator, size: number, features: QueueFeatures) {
+    this.#allocator = allocator;
+    this.#features = features;
+    this.#size = size;
+    this.#ring = allocator.allocate(PackedDescriptor.SIZE * size, PACKED_ALIGNMENT.descriptor);
+    this.#driverArea = allocator.allocate(EventSuppression.SIZE, PACKED_ALIGNMENT.driver);
+    this.#deviceArea = allocator.allocate(EventSuppression.SIZE, PACKED_ALIGNMENT.device);
+    this.layout = {
+      size,
+      descriptorArea: this.#ring.address,
+      driverArea: this.#driverArea.address,
+      deviceArea: this.#deviceArea.address,
+    };
+    this.#slots = new Int32Array(size).fill(FREE);
+    this.#writableBytes = new Float64Array(size);
+    this.#tables = new Array<GuestSlice | undefined>(size).fill(undefined);
+    this.#freeIds = Int32Array.from({ length: size }, (_, i) => size - 1 - i);
+    this.#freeIdCount = size;
+    this.#freeSlots = size;
+  }
+
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  get hidden(): number {
+    return this.#hidden;
+  }
+
+  offer(buffers: BufferList): number {
+    if (buffers.count === 0 || buffers.count > this.#size) {
+      throw new RangeError(`a chain has 1 to ${this.#size} buffers in this queue, not ${buffers.count}`);
+    }
+    const indirect = this.#features.indirect && buffers.count > 1;
+    const needed = indirect ? 1 : buffers.count;
+    if (needed > this.#freeSlots) return -1;
+    const id = this.#freeIds[--this.#freeIdCount]!;
+    if (indirect) this.#writeIndirect(id, buffers);
+    else this.#writeDirect(id, buffers);
+    this.#slots[id] = needed;
+    this.#writableBytes[id] = buffers.writableBytes;
+    this.#freeSlots -= needed;
+    this.#outstanding++;
+    this.#hidden++;
+    return id;
+  }
+
+  expose(): boolean {
+    const count = this.#hiddenSlots;
+    if (count === 0) return false;
+    storeRelease(this.#ring.region, this.#firstAt + PackedDescriptor.FLAGS, this.#firstFlags);
+    this.#hidden = this.#hiddenSlots = 0;
+    const { region, offset } = this.#deviceArea;
+    const flags = loadAcquire(region, offset + EventSuppression.FLAGS);
+    if (!this.#features.eventIdx || flags !== EventFlag.DESCRIPTOR) return flags !== EventFlag.DISABLE;
+    const event = loadAcquire(region, offset + EventSuppression.POSITION);
+    return packedEventPassed(event, this.#next, this.#wrap, count, this.#size);
+  }
+
+  collect(): UsedBuffer | undefined {
+    if (!this.#look()) return undefined;
+    const at = this.#ring.offset + PackedDescriptor.SIZE * this.#usedNext;
+    const { view } = this.#ring.region;
+    const id = view.getUint16(at + PackedDescriptor.ID, true);
+    const length = view.getUint32(at + PackedDescriptor.LENGTH, true);
+    const flags = view.getUint16(at + PackedDescriptor.FLAGS, true);
+    if (id >= this.#size || this.#slots[id] === FREE) {
+      throw new ProtocolError('packed.device.used.id', `the device used buffer ${id}, which it does not have`);
+    }
+    // §2.8.9: without WRITE the length means nothing.
+    const written = (flags & PackedFlag.WRITE) === 0 ? 0 : length;
+    if (written > this.#writableBytes[id]!) {
+      throw new ProtocolError(
+        'packed.device.used.length',
+        `the device claims to have written ${written} bytes to a buffer of ${this.#writableBytes[id]}`,
+      );
+    }
+    const slots = this.#slots[id]!;
+    this.#slots[id] = FREE;
+    this.#freeIds[this.#freeIdCount++] = id;
+    this.#freeSlots += slots;
+    this.#outstanding--;
+    this.#usedNext += slots;
+    if (this.#usedNext >= this.#size) {
+      this.#usedNext -= this.#size;
+      this.#usedWrap ^= 1;
+    }
+    this.#scratch.id = id;
+    this.#scratch.written = written;
+    return this.#scratch;
+  }
+
+  arm(): boolean {
+    // Without EVENT_IDX the structure stays all zero: this driver always wants interrupts.
+    if (this.#features.eventIdx) {
+      const { region, offset } = this.#driverArea;
+      storeRelease(region, offset + EventSuppression.POSITION, this.#usedNext | (this.#usedWrap << 15));
+      storeRelease(region, offset + EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
+    }
+    return this.#look();
+  }
+
+  release(): void {
+    for (const slice of [this.#ring, this.#driverArea, this.#deviceArea, ...this.#tables]) {
+      if (slice !== undefined) this.#allocator.release(slice);
+    }
+  }
+
+  /** Whether the descriptor at the used position is used: both bits as the wrap counter. */
+  #look(): boolean {
+    const { region, offset } = this.#ring;
+    const flags = loadAcquire(region, offset + PackedDescriptor.SIZE * this.#usedNext + PackedDescriptor.FLAGS);
+    const available = (flags & PackedFlag.AVAILABLE) !== 0 ? 1 : 0;
+    const used = (flags & PackedFlag.USED) !== 0 ? 1 : 0;
+    if (available !== this.#usedWrap || used !== this.#usedWrap) return false;
+    if (this.#outstanding === this.#hidden) {
+      throw new ProtocolError('packed.device.used.id', 'the device used a buffer while none is out');
+    }
+    return true;
+  }
+
+  #writeDirect(id: number, buffers: BufferList): void {
+    for (let i = 0; i < buffers.count; i++) {
+      const last = i === buffers.count - 1;
+      const flags = (i >= buffers.readableCount ? PackedFlag.WRITE : 0) | (last ? 0 : PackedFlag.NEXT);
+      this.#put(buffers.addresses[i]!, buffers.lengths[i]!, id, flags);
+    }
+  }
+
+  #writeIndirect(id: number, buffers: BufferList): void {
+    const bytes = buffers.count * PackedDescriptor.SIZE;
+    let table = this.#tables[id];
+    if (table === undefined || table.length < bytes) {
+      if (table !== undefined) this.#allocator.release(table);
+      table = this.#allocator.allocate(bytes, PACKED_ALIGNMENT.descriptor);
+      this.#tables[id] = table;
+    }
+    for (let i = 0; i < buffers.count; i++) {
+      const flags = i >= buffers.readableCount ? PackedFlag.WRITE : 0;
+      const at = table.offset + PackedDescriptor.SIZE * i;
+      writeDescriptor(table.region.view, at, buffers.addresses[i]!, buffers.lengths[i]!, 0);
+      table.region.view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
+    }
+    this.#put(table.address, bytes, id, PackedFlag.INDIRECT);
+  }
+
+  /** Writes the next descriptor of the ring; the flags of the first hidden one are kept back. */
+  #put(address: number, length: number, id: number, kind: number): void {
+    const at = this.#ring.offset + PackedDescriptor.SIZE * this.#next;
+    const { view } = this.#ring.region;
+    writeDescriptor(view, at, address, length, id);
+    // §2.8.3.1: available is AVAILABLE as the wrap counter and USED the opposite.
+    const flags = kind | (this.#wrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED);
+    if (this.#hiddenSlots === 0) {
+      this.#firstAt = at;
+      this.#firstFlags = flags;
+    } else view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
+    this.#hiddenSlots++;
+    if (++this.#next === this.#size) {
+      this.#next = 0;
+      this.#wrap ^= 1;
+    }
+  }
+}
+
+function writeDescriptor(view: DataView, at: number, address: number, length: number, id: number): void {
+  view.setUint32(at, address >>> 0, true);
+  view.setUint32(at + 4, Math.floor(address / 0x1_0000_0000), true);
+  view.setUint32(at + PackedDescriptor.LENGTH, length, true);
+  view.setUint16(at + PackedDescriptor.ID, id, true);
+}
