@@ -5,6 +5,7 @@ import {
   Available,
   Descriptor,
   DescriptorFlag,
+  MAX_SPLIT_QUEUE_SIZE,
   SPLIT_ALIGNMENT,
   splitAreas,
   USED_NO_NOTIFY,
@@ -29,6 +30,8 @@ export class SplitDriverQueue implements DriverQueue {
   readonly #mask: number;
   readonly #features: QueueFeatures;
   readonly #allocator: GuestAllocator;
+  /** The three areas in one piece of memory. */
+  readonly #areas: GuestSlice;
   readonly #descriptors: GuestSlice;
   readonly #available: GuestSlice;
   readonly #used: GuestSlice;
@@ -39,6 +42,8 @@ export class SplitDriverQueue implements DriverQueue {
   readonly #chainLength: Int32Array;
   /** Per head: bytes the device may write. */
   readonly #writableBytes: Float64Array;
+  /** Per head: its position in the available ring. */
+  readonly #offeredAt: Uint16Array;
   /** Per head: its indirect table, kept for the next use. */
   readonly #tables: (GuestSlice | undefined)[];
   #freeHead = 0;
@@ -50,16 +55,24 @@ export class SplitDriverQueue implements DriverQueue {
   #outstanding = 0;
   readonly #scratch = { id: 0, written: 0 };
 
-  /** Takes the memory of its areas from `allocator`. `size` is a power of two. */
+  /**
+   * Takes the memory of its areas from `allocator`. Throws RangeError when there is not enough, and for a size that is not
+   * a power of two up to 32768.
+   */
   constructor(allocator: GuestAllocator, size: number, features: QueueFeatures) {
+    if (!(size >= 1 && size <= MAX_SPLIT_QUEUE_SIZE) || !Number.isInteger(Math.log2(size))) {
+      throw new RangeError(`a split queue of ${size} entries; sizes are powers of two up to ${MAX_SPLIT_QUEUE_SIZE}`);
+    }
     const bytes = splitAreas(size);
+    const usedAt = Math.ceil((bytes.descriptor + bytes.driver) / SPLIT_ALIGNMENT.device) * SPLIT_ALIGNMENT.device;
     this.#allocator = allocator;
     this.#features = features;
     this.#size = size;
     this.#mask = size - 1;
-    this.#descriptors = allocator.allocate(bytes.descriptor, SPLIT_ALIGNMENT.descriptor);
-    this.#available = allocator.allocate(bytes.driver, SPLIT_ALIGNMENT.driver);
-    this.#used = allocator.allocate(bytes.device, SPLIT_ALIGNMENT.device);
+    this.#areas = allocator.allocate(usedAt + bytes.device, SPLIT_ALIGNMENT.descriptor);
+    this.#descriptors = part(this.#areas, 0, bytes.descriptor);
+    this.#available = part(this.#areas, bytes.descriptor, bytes.driver);
+    this.#used = part(this.#areas, usedAt, bytes.device);
     this.layout = {
       size,
       descriptorArea: this.#descriptors.address,
@@ -69,6 +82,7 @@ export class SplitDriverQueue implements DriverQueue {
     this.#next = Int32Array.from({ length: size }, (_, i) => i + 1);
     this.#chainLength = new Int32Array(size).fill(FREE);
     this.#writableBytes = new Float64Array(size);
+    this.#offeredAt = new Uint16Array(size);
     this.#tables = new Array<GuestSlice | undefined>(size).fill(undefined);
     this.#freeCount = size;
   }
@@ -93,6 +107,7 @@ export class SplitDriverQueue implements DriverQueue {
     else this.#writeDirect(head, buffers);
     this.#chainLength[head] = needed;
     this.#writableBytes[head] = buffers.writableBytes;
+    this.#offeredAt[head] = this.#availableNext;
     this.#freeCount -= needed;
     const entry = this.#available.offset + Available.RING + Available.ENTRY_SIZE * (this.#availableNext & this.#mask);
     this.#available.region.view.setUint16(entry, head, true);
@@ -121,7 +136,7 @@ export class SplitDriverQueue implements DriverQueue {
     const entry = offset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
     const id = region.view.getUint32(entry, true);
     const written = region.view.getUint32(entry + 4, true);
-    if (id >= this.#size || this.#chainLength[id] === FREE) {
+    if (id >= this.#size || this.#chainLength[id] === FREE || this.#isHidden(id)) {
       throw new ProtocolError('split.device.used.id', `the device used buffer ${id}, which it does not have`);
     }
     if (written > this.#writableBytes[id]!) {
@@ -148,7 +163,7 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   release(): void {
-    for (const slice of [this.#descriptors, this.#available, this.#used, ...this.#tables]) {
+    for (const slice of [this.#areas, ...this.#tables]) {
       if (slice !== undefined) this.#allocator.release(slice);
     }
   }
@@ -163,6 +178,11 @@ export class SplitDriverQueue implements DriverQueue {
       );
     }
     return waiting > 0;
+  }
+
+  /** Offered, but not shown to the device yet. */
+  #isHidden(head: number): boolean {
+    return ((this.#offeredAt[head]! - this.#exposed) & 0xffff) < this.hidden;
   }
 
   #free(head: number): void {
@@ -207,6 +227,10 @@ export class SplitDriverQueue implements DriverQueue {
     writeDescriptor(this.#descriptors.region.view, at, table.address, bytes, DescriptorFlag.INDIRECT, 0);
     this.#freeHead = this.#next[head]!;
   }
+}
+
+function part({ address, region, offset }: GuestSlice, start: number, length: number): GuestSlice {
+  return { address: address + start, length, region, offset: offset + start };
 }
 
 function writeDescriptor(
