@@ -48,10 +48,14 @@ export class QueuePair {
   readonly #freeSlots: number[];
   readonly #slots = new Map<number, { slot: number; token: number }>();
 
-  constructor(kind: QueueKind, size: number) {
+  /** In `shared` memory both ends take care of the order of their accesses. */
+  constructor(kind: QueueKind, size: number, sharing: 'ours' | 'shared' = 'ours') {
     this.#kind = kind;
     this.size = size;
-    this.memory = GuestMemory.over(new Uint8Array(0x8000 + size * 64 + (kind.features.indirect ? size * 48 : 0)));
+    const bytes = 0x8000 + size * 64 + (kind.features.indirect ? size * 48 : 0);
+    this.memory = GuestMemory.over(
+      new Uint8Array(sharing === 'ours' ? new ArrayBuffer(bytes) : new SharedArrayBuffer(bytes)),
+    );
     this.allocator = new GuestAllocator(this.memory, 0x1000, this.memory.regions[0]!.size - 0x1000);
     this.data = this.allocator.allocate(size * 8 + 64);
     this.driver = kind.makeDriver(this.allocator, size);

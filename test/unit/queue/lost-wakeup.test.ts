@@ -54,7 +54,7 @@ function collect(pair: QueuePair): void {
 function nothingIsAsleepOver(kind: QueueKind, size: number): void {
   const places = { kick: 0, interrupt: 0 };
   for (let place = 0; place < Math.max(1, places.kick); place++) {
-    const pair = new QueuePair(kind, size);
+    const pair = new QueuePair(kind, size, 'shared');
     serve(pair);
     collect(pair);
     pair.offer(1, 1);
@@ -70,7 +70,7 @@ function nothingIsAsleepOver(kind: QueueKind, size: number): void {
     if (!kick) expect(pair.device.take(), `the device sleeps over a buffer, word ${place}`).toBeUndefined();
   }
   for (let place = 0; place < Math.max(1, places.interrupt); place++) {
-    const pair = new QueuePair(kind, size);
+    const pair = new QueuePair(kind, size, 'shared');
     serve(pair);
     collect(pair);
     pair.offer(1, 1);
@@ -94,7 +94,7 @@ function nothingIsAsleepOver(kind: QueueKind, size: number): void {
 /** The other way round: one end goes to sleep while the other does its whole turn in between. */
 function sleepNoticesWhatCame(kind: QueueKind, size: number): void {
   for (let place = 0, places = 1; place < places; place++) {
-    const pair = new QueuePair(kind, size);
+    const pair = new QueuePair(kind, size, 'shared');
     let kick = false;
     let again = false;
     places = atEachWord(
@@ -110,7 +110,7 @@ function sleepNoticesWhatCame(kind: QueueKind, size: number): void {
     expect(kick || again, `the device sleeps over a buffer, word ${place}`).toBe(true);
   }
   for (let place = 0, places = 1; place < places; place++) {
-    const pair = new QueuePair(kind, size);
+    const pair = new QueuePair(kind, size, 'shared');
     pair.answerNext(0);
     pair.offer(1, 1);
     pair.driver.expose();
