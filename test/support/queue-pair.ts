@@ -2,8 +2,10 @@ import { GuestAllocator, type GuestSlice } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { BufferList } from '../../src/queue/buffer-list.ts';
 import type { Chain } from '../../src/queue/chain.ts';
-import type { DeviceQueue, QueueFeatures, QueueState } from '../../src/queue/device-queue.ts';
+import type { DeviceQueue, QueueFeatures, QueueState, SplitQueueState } from '../../src/queue/device-queue.ts';
 import type { DriverQueue } from '../../src/queue/driver-queue.ts';
+import { PackedDeviceQueue } from '../../src/queue/packed-device-queue.ts';
+import { PackedDriverQueue } from '../../src/queue/packed-driver-queue.ts';
 import { SplitDeviceQueue } from '../../src/queue/split-device-queue.ts';
 import { SplitDriverQueue } from '../../src/queue/split-driver-queue.ts';
 
@@ -11,6 +13,8 @@ import { SplitDriverQueue } from '../../src/queue/split-driver-queue.ts';
 export interface QueueKind {
   readonly name: string;
   readonly features: QueueFeatures;
+  /** Sizes need not be powers of two. */
+  readonly anySize: boolean;
   makeDriver(allocator: GuestAllocator, size: number): DriverQueue;
   makeDevice(memory: GuestMemory, driver: DriverQueue, state?: QueueState): DeviceQueue;
 }
@@ -19,8 +23,20 @@ function split(features: QueueFeatures): QueueKind {
   return {
     name: `split, ${features.indirect ? 'indirect' : 'direct'}, ${features.eventIdx ? 'event index' : 'flags'}`,
     features,
+    anySize: false,
     makeDriver: (allocator, size) => new SplitDriverQueue(allocator, size, features),
-    makeDevice: (memory, driver, state) => new SplitDeviceQueue(memory, driver.layout, features, state),
+    makeDevice: (memory, driver, state) =>
+      new SplitDeviceQueue(memory, driver.layout, features, state as SplitQueueState | undefined),
+  };
+}
+
+function packed(features: QueueFeatures): QueueKind {
+  return {
+    name: `packed, ${features.indirect ? 'indirect' : 'direct'}, ${features.eventIdx ? 'event index' : 'flags'}`,
+    features,
+    anySize: true,
+    makeDriver: (allocator, size) => new PackedDriverQueue(allocator, size, features),
+    makeDevice: (memory, driver, state) => new PackedDeviceQueue(memory, driver.layout, features, state),
   };
 }
 
@@ -29,6 +45,10 @@ export const queueKinds: readonly QueueKind[] = [
   split({ indirect: false, eventIdx: true }),
   split({ indirect: true, eventIdx: false }),
   split({ indirect: true, eventIdx: true }),
+  packed({ indirect: false, eventIdx: false }),
+  packed({ indirect: false, eventIdx: true }),
+  packed({ indirect: true, eventIdx: false }),
+  packed({ indirect: true, eventIdx: true }),
 ];
 
 /**

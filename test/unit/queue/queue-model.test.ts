@@ -167,7 +167,7 @@ const START = 65_480;
 
 describe('a virtqueue is two lists of requests, whatever the two ends do', () => {
   for (const kind of queueKinds) {
-    for (const size of [1, 4, 8]) {
+    for (const size of kind.anySize ? [1, 3, 8] : [1, 4, 8]) {
       it(`${kind.name}, size ${size}`, () => {
         let carried = START;
         let pair = movedTo(carried, kind, size);

@@ -18,7 +18,7 @@ function forEachQueue(
 ): () => void {
   return () => {
     for (const kind of queueKinds) {
-      for (const size of over)
+      for (const size of kind.anySize ? [...over, 3, 7] : over)
         it(`${kind.name}, size ${size}`, () => test(() => new QueuePair(kind, size), size, kind));
     }
   };
@@ -180,7 +180,8 @@ describe(
     pair.answer(chain, 1);
     expect(() => pair.device.save()).toThrow(/not published/);
     pair.device.publish();
-    expect(pair.device.save()).toMatchObject({ availableNext: 1, usedNext: 1 });
+    const { availableNext, usedNext } = pair.device.save();
+    expect(availableNext).toBe(usedNext);
   }),
 );
 
