@@ -90,7 +90,7 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   complete(chain: Chain, written: number): void {
     if (!chain.live) throw new RangeError('the chain was handed back before, or its queue was reset');
-    if (written > chain.writableBytes || written < 0) {
+    if (!Number.isInteger(written) || written < 0 || written > chain.writableBytes) {
       throw new RangeError(`${written} bytes written to a chain of ${chain.writableBytes} device-writable bytes`);
     }
     if (this.#memory.generation !== this.#generation) this.#locate();
@@ -133,8 +133,8 @@ export class PackedDeviceQueue implements DeviceQueue {
     const count = this.#unpublished;
     if (count === 0 || this.#closed) return false;
     if (this.#memory.generation !== this.#generation) this.#locate();
-    this.#memory.onWrite?.(this.#layout.descriptorArea, PackedDescriptor.SIZE * this.size);
     storeRelease(this.#ring, this.#firstAt + PackedDescriptor.FLAGS, this.#firstFlags);
+    this.#memory.onWrite?.(this.#layout.descriptorArea, PackedDescriptor.SIZE * this.size);
     this.#unpublished = 0;
     const flags = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.FLAGS);
     if (!this.#features.eventIdx || flags !== EventFlag.DESCRIPTOR) return flags !== EventFlag.DISABLE;
@@ -148,9 +148,9 @@ export class PackedDeviceQueue implements DeviceQueue {
     const position = this.#availableNext | (this.#availableWrap << 15);
     // Without EVENT_IDX the structure stays as the driver made it, all zero: this device always wants kicks.
     if (this.#features.eventIdx && this.#armedAt !== position) {
-      this.#memory.onWrite?.(this.#layout.deviceArea, EventSuppression.SIZE);
       storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.POSITION, position);
       storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
+      this.#memory.onWrite?.(this.#layout.deviceArea, EventSuppression.SIZE);
       this.#armedAt = position;
     }
     return this.#look();

@@ -1,7 +1,14 @@
 import type { GuestAllocator, GuestSlice } from '../memory/allocator.ts';
 import { loadAcquire, storeRelease } from '../memory/order.ts';
 import { ProtocolError } from '../spec/fault.ts';
-import { EventFlag, EventSuppression, PACKED_ALIGNMENT, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
+import {
+  EventFlag,
+  EventSuppression,
+  MAX_PACKED_QUEUE_SIZE,
+  PACKED_ALIGNMENT,
+  PackedDescriptor,
+  PackedFlag,
+} from '../spec/packed-ring.ts';
 import type { BufferList } from './buffer-list.ts';
 import type { QueueFeatures, QueueLayout } from './device-queue.ts';
 import type { DriverQueue, UsedBuffer } from './driver-queue.ts';
@@ -20,6 +27,8 @@ export class PackedDriverQueue implements DriverQueue {
   readonly #size: number;
   readonly #features: QueueFeatures;
   readonly #allocator: GuestAllocator;
+  /** The three areas in one piece of memory. */
+  readonly #areas: GuestSlice;
   readonly #ring: GuestSlice;
   readonly #driverArea: GuestSlice;
   readonly #deviceArea: GuestSlice;
@@ -28,6 +37,8 @@ export class PackedDriverQueue implements DriverQueue {
   readonly #slots: Int32Array;
   /** Per id: bytes the device may write. */
   readonly #writableBytes: Float64Array;
+  /** Per id: how many buffers were offered before it, free-running. */
+  readonly #offeredAt: Uint16Array;
   /** Per id: its indirect table, kept for the next use. */
   readonly #tables: (GuestSlice | undefined)[];
   readonly #freeIds: Int32Array;
@@ -39,6 +50,7 @@ export class PackedDriverQueue implements DriverQueue {
   #usedNext = 0;
   #usedWrap = 1;
   #outstanding = 0;
+  #offered = 0;
   /** Buffers and descriptors that wait for `expose`, and the first of them. */
   #hidden = 0;
   #hiddenSlots = 0;
@@ -46,14 +58,19 @@ export class PackedDriverQueue implements DriverQueue {
   #firstFlags = 0;
   readonly #scratch = { id: 0, written: 0 };
 
-  /** Takes the memory of its areas from `allocator`. */
+  /** Takes the memory of its areas from `allocator`. Throws RangeError when there is not enough, and for a size beyond 1 to 32768. */
   constructor(allocator: GuestAllocator, size: number, features: QueueFeatures) {
+    if (!Number.isInteger(size) || size < 1 || size > MAX_PACKED_QUEUE_SIZE) {
+      throw new RangeError(`a packed queue of ${size} entries; it has 1 to ${MAX_PACKED_QUEUE_SIZE}`);
+    }
     this.#allocator = allocator;
     this.#features = features;
     this.#size = size;
-    this.#ring = allocator.allocate(PackedDescriptor.SIZE * size, PACKED_ALIGNMENT.descriptor);
-    this.#driverArea = allocator.allocate(EventSuppression.SIZE, PACKED_ALIGNMENT.driver);
-    this.#deviceArea = allocator.allocate(EventSuppression.SIZE, PACKED_ALIGNMENT.device);
+    const ringBytes = PackedDescriptor.SIZE * size;
+    this.#areas = allocator.allocate(ringBytes + 2 * EventSuppression.SIZE, PACKED_ALIGNMENT.descriptor);
+    this.#ring = part(this.#areas, 0, ringBytes);
+    this.#driverArea = part(this.#areas, ringBytes, EventSuppression.SIZE);
+    this.#deviceArea = part(this.#areas, ringBytes + EventSuppression.SIZE, EventSuppression.SIZE);
     this.layout = {
       size,
       descriptorArea: this.#ring.address,
@@ -62,6 +79,7 @@ export class PackedDriverQueue implements DriverQueue {
     };
     this.#slots = new Int32Array(size).fill(FREE);
     this.#writableBytes = new Float64Array(size);
+    this.#offeredAt = new Uint16Array(size);
     this.#tables = new Array<GuestSlice | undefined>(size).fill(undefined);
     this.#freeIds = Int32Array.from({ length: size }, (_, i) => size - 1 - i);
     this.#freeIdCount = size;
@@ -88,6 +106,8 @@ export class PackedDriverQueue implements DriverQueue {
     else this.#writeDirect(id, buffers);
     this.#slots[id] = needed;
     this.#writableBytes[id] = buffers.writableBytes;
+    this.#offeredAt[id] = this.#offered;
+    this.#offered = (this.#offered + 1) & 0xffff;
     this.#freeSlots -= needed;
     this.#outstanding++;
     this.#hidden++;
@@ -113,7 +133,7 @@ export class PackedDriverQueue implements DriverQueue {
     const id = view.getUint16(at + PackedDescriptor.ID, true);
     const length = view.getUint32(at + PackedDescriptor.LENGTH, true);
     const flags = view.getUint16(at + PackedDescriptor.FLAGS, true);
-    if (id >= this.#size || this.#slots[id] === FREE) {
+    if (id >= this.#size || this.#slots[id] === FREE || this.#isHidden(id)) {
       throw new ProtocolError('packed.device.used.id', `the device used buffer ${id}, which it does not have`);
     }
     // §2.8.9: without WRITE the length means nothing.
@@ -150,9 +170,14 @@ export class PackedDriverQueue implements DriverQueue {
   }
 
   release(): void {
-    for (const slice of [this.#ring, this.#driverArea, this.#deviceArea, ...this.#tables]) {
+    for (const slice of [this.#areas, ...this.#tables]) {
       if (slice !== undefined) this.#allocator.release(slice);
     }
+  }
+
+  /** Offered, but not shown to the device yet. */
+  #isHidden(id: number): boolean {
+    return ((this.#offered - 1 - this.#offeredAt[id]!) & 0xffff) < this.#hidden;
   }
 
   /** Whether the descriptor at the used position is used: both bits as the wrap counter. */
@@ -210,6 +235,10 @@ export class PackedDriverQueue implements DriverQueue {
       this.#wrap ^= 1;
     }
   }
+}
+
+function part({ address, region, offset }: GuestSlice, start: number, length: number): GuestSlice {
+  return { address: address + start, length, region, offset: offset + start };
 }
 
 function writeDescriptor(view: DataView, at: number, address: number, length: number, id: number): void {

@@ -4,6 +4,7 @@ import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { BufferList } from '../../../src/queue/buffer-list.ts';
 import { SplitDriverQueue } from '../../../src/queue/split-driver-queue.ts';
 import { ProtocolError } from '../../../src/spec/fault.ts';
+import { queueKinds } from '../../support/queue-pair.ts';
 import { RawQueue } from '../../support/raw-queue.ts';
 
 const SIZE = 8;
@@ -146,31 +147,26 @@ it('a device that scribbles over descriptors, tables and the available ring chan
   }
 });
 
-it('gives all its memory back when it is released', () => {
-  const memory = GuestMemory.over(new Uint8Array(0x4000));
-  const allocator = new GuestAllocator(memory, 0, 0x4000);
-  const queue = new SplitDriverQueue(allocator, SIZE, { indirect: true, eventIdx: true });
-  queue.offer(new BufferList().addReadable(0, 1).addWritable(1, 1));
-  queue.offer(new BufferList().addReadable(0, 1).addWritable(1, 1));
-  queue.release();
-  expect(allocator.freeBytes).toBe(0x4000);
-});
+describe('the memory of a driver end', () => {
+  for (const kind of queueKinds) {
+    it(`comes back when it is released: ${kind.name}`, () => {
+      const memory = GuestMemory.over(new Uint8Array(0x4000));
+      const allocator = new GuestAllocator(memory, 0, 0x4000);
+      const queue = kind.makeDriver(allocator, SIZE);
+      queue.offer(new BufferList().addReadable(0, 1).addWritable(1, 1));
+      queue.offer(new BufferList().addReadable(0, 1).addWritable(1, 1));
+      queue.release();
+      expect(allocator.freeBytes).toBe(0x4000);
+    });
 
-it('refuses sizes that no split queue has', () => {
-  const memory = GuestMemory.over(new Uint8Array(0x4000));
-  const allocator = new GuestAllocator(memory, 0, 0x4000);
-  for (const size of [0, 3, 65536, -1, 0.5, Number.NaN]) {
-    expect(() => new SplitDriverQueue(allocator, size, { indirect: true, eventIdx: true })).toThrow(RangeError);
+    it(`is all of it or none: ${kind.name}`, () => {
+      const memory = GuestMemory.over(new Uint8Array(0x4000));
+      const allocator = new GuestAllocator(memory, 0, 130);
+      expect(() => kind.makeDriver(allocator, SIZE)).toThrow(/no \d+ bytes of guest memory left/);
+      for (const size of [0, 65536, -1, 0.5, Number.NaN, ...(kind.anySize ? [] : [3])]) {
+        expect(() => kind.makeDriver(allocator, size)).toThrow(/queue of/);
+      }
+      expect(allocator.freeBytes).toBe(130);
+    });
   }
-  expect(() => new SplitDriverQueue(allocator, 32768, { indirect: true, eventIdx: true })).toThrow(
-    /no \d+ bytes of guest memory left/,
-  );
-  expect(allocator.freeBytes).toBe(0x4000);
-});
-
-it('has no part of a queue when there is not enough memory for all of it', () => {
-  const memory = GuestMemory.over(new Uint8Array(0x4000));
-  const allocator = new GuestAllocator(memory, 0, 200);
-  expect(() => new SplitDriverQueue(allocator, SIZE, { indirect: true, eventIdx: true })).toThrow(RangeError);
-  expect(allocator.freeBytes).toBe(200);
 });
