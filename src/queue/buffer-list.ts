@@ -33,7 +33,9 @@ export class BufferList {
   }
 
   #add(address: GuestAddress, length: number): void {
-    if (length <= 0) throw new RangeError('a buffer has at least one byte');
+    if (!(length >= 1 && length <= 0xffff_ffff))
+      throw new RangeError(`a buffer has 1 to 2^32 - 1 bytes, not ${length}`);
+    if (!(address >= 0 && address <= Number.MAX_SAFE_INTEGER)) throw new RangeError(`${address} is no address`);
     this.addresses[this.count] = address;
     this.lengths[this.count] = length;
     this.count++;

@@ -74,6 +74,7 @@ export class Chain {
   /** Copies `length` device-readable bytes from `position` to `target`. */
   read(position: number, target: Uint8Array, targetStart: number, length: number): void {
     this.#check(position, length, this.readableBytes, 'device-readable');
+    checkRoom(target, targetStart, length);
     let skip = position;
     let done = 0;
     for (let n = 0; done < length; n++) {
@@ -93,6 +94,7 @@ export class Chain {
   /** Copies `length` bytes of `source` to device-writable bytes from `position`. */
   write(position: number, source: Uint8Array, sourceStart: number, length: number): void {
     this.#check(position, length, this.writableBytes, 'device-writable');
+    checkRoom(source, sourceStart, length);
     let skip = position;
     let done = 0;
     for (let n = this.#readableCount; done < length; n++) {
@@ -163,5 +165,11 @@ export class Chain {
     if (position < 0 || length < 0 || position + length > end) {
       throw new RangeError(`bytes ${position} to ${position + length} of ${end} ${part} bytes`);
     }
+  }
+}
+
+function checkRoom(bytes: Uint8Array, start: number, length: number): void {
+  if (start < 0 || start + length > bytes.length) {
+    throw new RangeError(`bytes ${start} to ${start + length} of an array of ${bytes.length}`);
   }
 }
