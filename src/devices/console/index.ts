@@ -1,2 +1,3 @@
 export * from './device.ts';
-export * from './layout.ts';
+export * from './driver.ts';
+export { ConsoleConfig, ConsoleFeature, ConsoleQueue, type ConsoleSize, type SizeOrder } from './layout.ts';

@@ -1,2 +1,3 @@
 export * from './device.ts';
+export * from './driver.ts';
 export * from './layout.ts';
