@@ -144,8 +144,25 @@ export class DeviceQueues {
       // A caller's mistake is for the caller: a device type that hands a chain back twice, or claims more than there was.
       if (error instanceof RangeError) throw error;
       this.#hooks.failed(error);
+      this.#forget(chain);
     }
     this.#hooks.ended();
+  }
+
+  /** A chain that the device type does not hold any more, though its device failed over it and orphaned it. */
+  #forget(chain: Chain): void {
+    if (!chain.orphaned) return;
+    chain.orphaned = false;
+    this.#orphans--;
+  }
+
+  #process(slot: QueueSlot, chain: Chain): void {
+    try {
+      this.#hooks.process(slot.index, chain);
+    } catch (error) {
+      this.#hooks.failed(error);
+      this.#forget(chain);
+    }
   }
 
   #takeAll(slot: QueueSlot): void {
@@ -161,7 +178,7 @@ export class DeviceQueues {
       while (this.#hooks.serving()) {
         const chain = queue.take();
         if (chain === undefined) break;
-        this.#hooks.process(slot.index, chain);
+        this.#process(slot, chain);
       }
       this.#publish(slot);
       // A kick within the loop says that there may be more, even when arming did not see it.

@@ -40,12 +40,12 @@ export class Chain {
     return this.#count;
   }
 
-  /** For queues: starts a new buffer. */
+  /** For queues: starts a new buffer, which is live once the queue has found it to be sound. */
   clear(id: number): void {
     this.id = id;
     this.readableBytes = 0;
     this.writableBytes = 0;
-    this.live = true;
+    this.live = false;
     this.orphaned = false;
     this.#count = 0;
     this.#readableCount = 0;

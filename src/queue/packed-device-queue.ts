@@ -72,16 +72,14 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (this.#closed) return undefined;
     if (this.#memory.generation !== this.#generation) this.#locate();
     if (!this.#look()) return undefined;
-    let chain = this.#pool.pop();
-    if (chain === undefined) {
-      chain = new Chain(this.#memory);
-      this.#chains.push(chain);
-    }
+    const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(0);
     this.#walk(chain);
     if (this.#slots + chain.slots > this.size) {
       throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
     }
+    this.#pool.pop();
+    chain.live = true;
     this.#slots += chain.slots;
     this.#taken++;
     this.#advanceAvailable(chain.slots);
@@ -182,6 +180,14 @@ export class PackedDeviceQueue implements DeviceQueue {
       chain.orphaned = chain.live;
       chain.live = false;
     }
+  }
+
+  /** One more chain in the pool. It leaves the pool when it was filled without a fault. */
+  #spare(): Chain {
+    const chain = new Chain(this.#memory);
+    this.#chains.push(chain);
+    this.#pool.push(chain);
+    return chain;
   }
 
   #release(chain: Chain): void {

@@ -78,14 +78,12 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (head >= this.size) {
       throw new ProtocolError('split.driver.avail.head', `the available ring names descriptor ${head} of ${this.size}`);
     }
-    let chain = this.#pool.pop();
-    if (chain === undefined) {
-      chain = new Chain(this.#memory);
-      this.#chains.push(chain);
-    }
+    const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(head);
     chain.position = position;
     this.#walk(chain, head);
+    this.#pool.pop();
+    chain.live = true;
     this.#availableNext = (position + 1) & 0xffff;
     this.#taken++;
     return chain;
@@ -170,6 +168,14 @@ export class SplitDeviceQueue implements DeviceQueue {
       chain.orphaned = chain.live;
       chain.live = false;
     }
+  }
+
+  /** One more chain in the pool. It leaves the pool when it was filled without a fault. */
+  #spare(): Chain {
+    const chain = new Chain(this.#memory);
+    this.#chains.push(chain);
+    this.#pool.push(chain);
+    return chain;
   }
 
   #release(chain: Chain): void {

@@ -21,6 +21,7 @@ function makeChain(readable: readonly number[], writable: readonly number[]): { 
     else chain.addWritable(region, offset, length);
     offset += length + GAP;
   }
+  chain.live = true;
   return { chain, memory };
 }
 
@@ -132,7 +133,7 @@ it('begins anew when its queue uses it again', () => {
   const { chain, memory } = makeChain([4, 4], [4]);
   chain.clear(9);
   chain.addWritable(memory.regions[0]!, 0, 2);
-  expect([chain.id, chain.segments, chain.readableBytes, chain.writableBytes, chain.live]).toEqual([9, 1, 0, 2, true]);
+  expect([chain.id, chain.segments, chain.readableBytes, chain.writableBytes, chain.live]).toEqual([9, 1, 0, 2, false]);
 });
 
 it('a list of buffers has device-readable ones first, none of them empty', () => {
