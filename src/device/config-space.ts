@@ -1,16 +1,31 @@
+/** What the configuration space asks of its device before a change is shown or told. */
+export interface ConfigHooks {
+  /** The values stay as they are now: the device is quiet. */
+  frozen(): boolean;
+  /** A notification is due to the driver: it has set DRIVER_OK. */
+  live(): boolean;
+  /** No notification goes out now: the host holds the device. */
+  held(): boolean;
+  /** Sends a configuration change notification. */
+  notify(): void;
+}
+
 /**
  * The device configuration space as the driver sees it (§2.5): a copy of the type's values, with a generation, that stays
  * as it is while the device is quiet. A change that comes then is held and shown when the device runs again.
  */
 export class ConfigSpace {
   readonly #source: () => Uint8Array;
+  readonly #hooks: ConfigHooks;
   #bytes: Uint8Array;
   #generation = 0;
   #changedSinceRead = false;
   #changeHeld = false;
+  #notificationOwed = false;
 
-  constructor(source: () => Uint8Array) {
+  constructor(source: () => Uint8Array, hooks: ConfigHooks) {
     this.#source = source;
+    this.#hooks = hooks;
     this.#bytes = source().slice();
   }
 
@@ -31,9 +46,9 @@ export class ConfigSpace {
     return this.#changeHeld;
   }
 
-  /** The visible bytes; not to be kept or changed. */
-  get bytes(): Uint8Array {
-    return this.#bytes;
+  /** A notification could not be sent yet. */
+  get notificationOwed(): boolean {
+    return this.#notificationOwed;
   }
 
   /** Little-endian value of `width` bytes at `offset`; bytes beyond the end read 0. */
@@ -47,16 +62,35 @@ export class ConfigSpace {
     return value;
   }
 
-  /** Notes a change to be shown later. */
-  hold(): void {
-    this.#changeHeld = true;
+  /** The source has other values: shows and tells them, or holds both back. */
+  changed(): void {
+    if (this.#hooks.frozen()) {
+      this.#changeHeld = true;
+      return;
+    }
+    this.#show();
+    this.owe();
   }
 
-  /** Shows the present values. */
-  show(): void {
-    this.#bytes = this.#source().slice();
-    this.#changedSinceRead = true;
-    this.#changeHeld = false;
+  /** Notifies the driver now if it may be, else when the device is let go. */
+  owe(): void {
+    const live = this.#hooks.live();
+    const held = this.#hooks.held();
+    this.#notificationOwed = live && held;
+    if (live && !held) this.#hooks.notify();
+  }
+
+  /** The device was let go: shows and tells what was held back, once. */
+  settle(): void {
+    if (this.#changeHeld) this.#show();
+    else if (!this.#notificationOwed) return;
+    this.owe();
+  }
+
+  /** A reset forgets what was held back: the driver reads everything anew. */
+  reset(): void {
+    this.#notificationOwed = false;
+    this.#show();
   }
 
   /** After a driver's own write: shows what came of it; no new generation, the driver knows. */
@@ -64,10 +98,32 @@ export class ConfigSpace {
     this.#bytes = this.#source().slice();
   }
 
-  restore(bytes: Uint8Array, generation: number, changeHeld: boolean): void {
-    this.#bytes = bytes;
-    this.#generation = generation;
+  /** Takes over what was saved. Where the source says something else now, as when a disk was resized meanwhile, that is held. */
+  restore(saved: ConfigState): void {
+    this.#bytes = Uint8Array.from(saved.bytes);
+    this.#generation = saved.generation;
     this.#changedSinceRead = false;
-    this.#changeHeld = changeHeld;
+    this.#notificationOwed = saved.notificationOwed;
+    this.#changeHeld = saved.changeHeld || this.#source().some((byte, at) => byte !== saved.bytes[at]);
   }
+
+  save(): ConfigState {
+    const { generation, changeHeld, notificationOwed } = this;
+    return { bytes: [...this.#bytes], generation, changeHeld, notificationOwed };
+  }
+
+  #show(): void {
+    this.#bytes = this.#source().slice();
+    this.#changedSinceRead = true;
+    this.#changeHeld = false;
+  }
+}
+
+/** The configuration space as plain data. */
+export interface ConfigState {
+  readonly bytes: readonly number[];
+  readonly generation: number;
+  /** The values differ from the visible ones. */
+  readonly changeHeld: boolean;
+  readonly notificationOwed: boolean;
 }

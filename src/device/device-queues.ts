@@ -1,5 +1,5 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { Chain } from '../queue/chain.ts';
+import type { Chain, OrphanCount } from '../queue/chain.ts';
 import type { QueueFeatures } from '../queue/device-queue.ts';
 import { PackedDeviceQueue } from '../queue/packed-device-queue.ts';
 import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
@@ -42,7 +42,10 @@ export class DeviceQueues {
   readonly slots: readonly QueueSlot[];
   readonly #memory: GuestMemory;
   readonly #hooks: DeviceQueuesHooks;
-  #orphans = 0;
+  /** Chains that were out at a reset of the device. */
+  readonly #orphans: OrphanCount = { count: 0 };
+  /** The device was reset since: orphans of single queues count like its own. */
+  #allWait = false;
 
   constructor(descriptions: readonly QueueDescription[], memory: GuestMemory, hooks: DeviceQueuesHooks) {
     this.slots = descriptions.map((description, index) => new QueueSlot(index, description));
@@ -50,15 +53,21 @@ export class DeviceQueues {
     this.#hooks = hooks;
   }
 
-  /** Chains of a life before the last reset that were not handed back yet. */
+  /** Chains of a life before the last reset that were not handed back yet: until they are, no queue is served. */
   get orphans(): number {
-    return this.#orphans;
+    return this.#allWait ? this.#orphaned : 0;
   }
 
   /** Chains in processing, orphans included. */
   get inFlight(): number {
-    let sum = this.#orphans;
+    let sum = this.#orphaned;
     for (const slot of this.slots) sum += slot.taken;
+    return sum;
+  }
+
+  get #orphaned(): number {
+    let sum = this.#orphans.count;
+    for (const slot of this.slots) sum += slot.orphans.count;
     return sum;
   }
 
@@ -81,7 +90,20 @@ export class DeviceQueues {
   }
 
   closeAll(): void {
-    for (const slot of this.slots) this.#orphans += slot.close();
+    for (const slot of this.slots) slot.close(this.#orphans);
+    this.#allWait = this.#orphaned > 0;
+  }
+
+  /** Resets one queue (§2.6.1): nothing of it is left but the orphans, which hold up only this queue. */
+  reset(slot: QueueSlot): void {
+    this.disable(slot);
+    slot.reset();
+  }
+
+  disable(slot: QueueSlot): void {
+    slot.close(slot.orphans);
+    slot.enabled = false;
+    this.#hooks.ended();
   }
 
   /** Takes what is available in all queues, kicked or not. */
@@ -92,7 +114,7 @@ export class DeviceQueues {
   /** Takes what is available in one queue until nothing is left, and tells the driver what was used. */
   drain(slot: QueueSlot): void {
     const { queue } = slot;
-    if (queue === undefined || !this.#hooks.serving()) return;
+    if (queue === undefined || slot.orphans.count > 0 || !this.#hooks.serving()) return;
     if (slot.description.taking === 'onDemand') {
       try {
         if (queue.arm()) this.#hooks.available(slot.index);
@@ -123,16 +145,13 @@ export class DeviceQueues {
   /** The next buffer of an onDemand queue; with undefined comes the promise of `available` for the next one. */
   take(slot: QueueSlot): Chain | undefined {
     const { queue } = slot;
-    if (queue === undefined || !this.#hooks.serving()) return undefined;
+    if (queue === undefined || slot.orphans.count > 0 || !this.#hooks.serving()) return undefined;
     return queue.take() ?? (queue.arm() ? queue.take() : undefined);
   }
 
   complete(slot: QueueSlot, chain: Chain, written: number): void {
-    if (chain.orphaned) {
-      chain.orphaned = false;
-      this.#orphans--;
-      this.#hooks.ended();
-      if (this.#orphans === 0) this.scan();
+    if (chain.orphans !== undefined) {
+      this.#orphanEnded(chain);
       return;
     }
     if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
@@ -151,9 +170,7 @@ export class DeviceQueues {
 
   /** A chain that the device type does not hold any more, though its device failed over it and orphaned it. */
   #forget(chain: Chain): void {
-    if (!chain.orphaned) return;
-    chain.orphaned = false;
-    this.#orphans--;
+    if (chain.orphans !== undefined) this.#orphanEnded(chain);
   }
 
   #process(slot: QueueSlot, chain: Chain): void {
@@ -163,6 +180,14 @@ export class DeviceQueues {
       this.#hooks.failed(error);
       this.#forget(chain);
     }
+  }
+
+  #orphanEnded(chain: Chain): void {
+    chain.orphans!.count--;
+    chain.orphans = undefined;
+    if (this.#orphaned === 0) this.#allWait = false;
+    this.#hooks.ended();
+    this.scan();
   }
 
   #takeAll(slot: QueueSlot): void {

@@ -37,7 +37,6 @@ export class Device {
   #accepted: FeatureSet = 0n;
   /** Buffers are taken: running, not held, nothing of a former life in flight. Kept up to date by `#update`. */
   #serving = false;
-  #notificationOwed = false;
   #failure: Error | undefined;
 
   constructor(type: DeviceType, memory: GuestMemory, options: DeviceOptions = {}) {
@@ -47,7 +46,15 @@ export class Device {
     this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(clock));
     this.#suspendLimitMs = options.suspendLimitMs ?? 5000;
     type.attach(this.#port());
-    this.#config = new ConfigSpace(() => type.config());
+    this.#config = new ConfigSpace(() => type.config(), {
+      frozen: () => this.#quiet.reached || this.frozen,
+      live: () => (this.status & Status.DRIVER_OK) !== 0,
+      held: () => this.paused && this.#quiet.reached,
+      notify: () => {
+        this.observer?.configNotified?.();
+        this.transport?.configChange();
+      },
+    });
     this.#quiet = new Quiet(
       {
         busy: () => this.#queues.busy,
@@ -108,6 +115,18 @@ export class Device {
     if (this.#status.state !== 'running') return;
     this.#guard(() => this.#queues.open(slot, this.#accepted));
     this.#queues.drain(slot);
+  }
+
+  /** Resets one queue (§2.6.1), done when it returns; works while suspended too, when the queue is idle anyway. */
+  resetQueue(index: number): void {
+    const slot = this.queues[index];
+    if (slot !== undefined) this.#queues.reset(slot);
+  }
+
+  /** Stops one queue (§4.2.2.2); its registers keep their values. */
+  disableQueue(index: number): void {
+    const slot = this.queues[index];
+    if (slot !== undefined && !this.frozen) this.#queues.disable(slot);
   }
 
   /** The driver kicks a queue. One that does not exist, is not enabled or is held now is left for later. */
@@ -193,7 +212,7 @@ export class Device {
     if (!this.#quiet.reached) {
       throw new StateError('a device is saved while it is suspended by its driver or paused by its host');
     }
-    return sealDevice(this, this.#status, this.#config, this.#notificationOwed);
+    return sealDevice(this, this.#status, this.#config);
   }
 
   /**
@@ -220,7 +239,7 @@ export class Device {
     this.#shown();
     this.observer?.failed?.(error);
     // Shown without DRIVER_OK the driver has to poll: nothing is sent to a driver that believes the device suspended.
-    if ((this.status & Status.DRIVER_OK) !== 0) this.#oweConfigChange();
+    this.#config.owe();
     this.#letGoOfSuspend();
   }
 
@@ -232,10 +251,9 @@ export class Device {
     for (const slot of this.queues) slot.reset();
     this.#accepted = 0n;
     this.#failure = undefined;
-    this.#notificationOwed = false;
     this.#letGoOfSuspend();
     this.type.reset?.();
-    this.#config.show();
+    this.#config.reset();
     this.transport?.reset();
     this.#shown();
     this.#quiet.restart();
@@ -264,7 +282,7 @@ export class Device {
       complete: (queue, chain, written) => this.#queues.complete(this.queues[queue]!, chain, written),
       take: (queue) => this.#take(queue),
       giveBack: (queue, chain) => this.#guard(() => this.queues[queue]!.queue!.giveBack(chain)),
-      configChanged: () => this.#configChanged(),
+      configChanged: () => this.#config.changed(),
       fail: (error) => this.fail(error),
     };
   }
@@ -319,36 +337,13 @@ export class Device {
       this.#shown();
     }
     this.#update();
-    if (this.#config.changeHeld) {
-      this.#config.show();
-      this.#oweConfigChange();
-    }
-    if (this.#notificationOwed) this.#oweConfigChange();
+    this.#config.settle();
     this.#queues.scan();
   }
 
   #update(): void {
     this.#serving =
       this.#status.state === 'running' && !this.#status.failed && this.#quiet.open && this.#queues.orphans === 0;
-  }
-
-  #configChanged(): void {
-    if (this.#quiet.reached || this.frozen) {
-      this.#config.hold();
-      return;
-    }
-    this.#config.show();
-    this.#oweConfigChange();
-  }
-
-  /** Sends a configuration change notification now if the driver may get one, else when the device is let go. */
-  #oweConfigChange(): void {
-    const live = (this.status & Status.DRIVER_OK) !== 0;
-    const held = this.#quiet.held('pause') && this.#quiet.reached;
-    this.#notificationOwed = live && held;
-    if (!live || held) return;
-    this.observer?.configNotified?.();
-    this.transport?.configChange();
   }
 
   #letGoOfSuspend(): void {
@@ -360,11 +355,8 @@ export class Device {
   #takeOver(body: DeviceBody): void {
     this.#accepted = BigInt(`0x${body.accepted}`);
     this.#status.restore(body.state, body.status);
-    this.#notificationOwed = body.notificationOwed;
     this.#failure = body.failure === null ? undefined : new Error(body.failure);
-    this.#config.restore(Uint8Array.from(body.config.bytes), body.config.generation, body.config.changeHeld);
-    // What the type says now may differ, as when the disk was resized while nothing ran: held like any other change.
-    if (this.type.config().some((byte, at) => byte !== body.config.bytes[at])) this.#config.hold();
+    this.#config.restore(body.config);
     for (const [index, slot] of this.queues.entries()) {
       const { positions, ...registers } = body.queues[index]!;
       Object.assign(slot, registers);

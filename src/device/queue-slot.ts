@@ -1,3 +1,4 @@
+import type { OrphanCount } from '../queue/chain.ts';
 import type { DeviceQueue, QueueLayout, QueueState } from '../queue/device-queue.ts';
 import type { QueueDescription } from './device-type.ts';
 
@@ -17,6 +18,8 @@ export class QueueSlot {
   queue: DeviceQueue | undefined;
   /** Positions to start from, after a restore. */
   saved: QueueState | undefined;
+  /** Chains that were out when the driver reset this queue alone; until they are back no new ones are taken from it. */
+  readonly orphans: OrphanCount = { count: 0 };
   /** Buffers are being taken from it in this call; a kick meanwhile sets `again`. */
   draining = false;
   again = false;
@@ -37,13 +40,11 @@ export class QueueSlot {
     return this.queue?.taken ?? 0;
   }
 
-  /** Ends the queue; the number of chains that are now orphaned. */
-  close(): number {
-    const orphans = this.taken;
-    this.queue?.close();
+  /** Ends the queue; chains that are out are counted in `orphans`. */
+  close(orphans: OrphanCount): void {
+    this.queue?.close(orphans);
     this.queue = undefined;
     this.saved = undefined;
-    return orphans;
   }
 
   reset(): void {

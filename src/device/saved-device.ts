@@ -1,7 +1,7 @@
 import type { QueueLayout, QueueState } from '../queue/device-queue.ts';
 import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureBits, hasFeature } from '../spec/features.ts';
-import type { ConfigSpace } from './config-space.ts';
+import type { ConfigSpace, ConfigState } from './config-space.ts';
 import type { Device } from './device.ts';
 import { type Sealed, seal, unseal } from './sealed.ts';
 import { consistent, type DeviceState, type StatusMachine } from './status-machine.ts';
@@ -17,10 +17,8 @@ export interface DeviceBody {
   /** Accepted features, hexadecimal. */
   readonly accepted: string;
   readonly paused: boolean;
-  /** A configuration change notification that could not be sent yet. */
-  readonly notificationOwed: boolean;
   readonly failure: string | null;
-  readonly config: { readonly bytes: readonly number[]; readonly generation: number; readonly changeHeld: boolean };
+  readonly config: ConfigState;
   readonly queues: readonly (QueueLayout & { readonly enabled: boolean; readonly positions: QueueState | null })[];
   readonly type: unknown;
 }
@@ -28,21 +26,15 @@ export interface DeviceBody {
 export type SavedDevice = Sealed<DeviceBody>;
 
 /** The saved state of a device at rest. */
-export function sealDevice(
-  device: Device,
-  { state, shown }: StatusMachine,
-  { bytes, generation, changeHeld }: ConfigSpace,
-  notificationOwed: boolean,
-): SavedDevice {
+export function sealDevice(device: Device, { state, shown }: StatusMachine, config: ConfigSpace): SavedDevice {
   return seal<DeviceBody>(FORMAT, VERSION, {
     deviceId: device.type.deviceId,
     state,
     status: shown,
     accepted: device.accepted.toString(16),
     paused: device.paused,
-    notificationOwed,
     failure: device.failure?.message ?? null,
-    config: { bytes: [...bytes], generation, changeHeld },
+    config: config.save(),
     queues: device.queues.map((slot) => ({
       ...slot.layout,
       enabled: slot.enabled,
@@ -90,6 +82,8 @@ function checkConfig({ config }: DeviceBody, device: Device): void {
   require(Array.isArray(config.bytes) &&
     config.bytes.every((byte) => isCount(byte, 0xff)) &&
     isCount(config.generation, 0xffff_ffff), 'its configuration space is not bytes');
+  const flags = [config.changeHeld, config.notificationOwed];
+  require(flags.every((flag) => typeof flag === 'boolean'), 'it does not say what of its configuration was held back');
   require(config.bytes.length ===
     device.configSize, `its configuration space has ${config.bytes.length} bytes, this device's ${device.configSize}`);
 }

@@ -1,5 +1,10 @@
 import type { GuestMemory, MemoryRegion } from '../memory/guest-memory.ts';
 
+/** Chains of closed queues that are still in somebody's hands. */
+export interface OrphanCount {
+  count: number;
+}
+
 /**
  * One buffer that a driver made available: device-readable bytes, then device-writable bytes, however the driver divided
  * them over descriptors (§2.7.4: a device does not depend on the division).
@@ -20,8 +25,8 @@ export class Chain {
   slots = 1;
   /** Taken, and its memory ours to use. */
   live = false;
-  /** Taken when its queue was closed by a reset: the memory is no longer ours, only the handing back is still due. */
-  orphaned = false;
+  /** Set when its queue was closed while it was taken: the number that it is counted in until it is handed back. */
+  orphans: OrphanCount | undefined;
 
   readonly #memory: GuestMemory;
   // Parallel arrays, not objects: filling them allocates nothing once they have grown.
@@ -35,6 +40,11 @@ export class Chain {
     this.#memory = memory;
   }
 
+  /** Its queue was closed: the memory is no longer ours, only the handing back is still due. */
+  get orphaned(): boolean {
+    return this.orphans !== undefined;
+  }
+
   /** Descriptors that are not empty; for statistics. */
   get segments(): number {
     return this.#count;
@@ -46,7 +56,7 @@ export class Chain {
     this.readableBytes = 0;
     this.writableBytes = 0;
     this.live = false;
-    this.orphaned = false;
+    this.orphans = undefined;
     this.#count = 0;
     this.#readableCount = 0;
   }

@@ -1,5 +1,5 @@
 import type { GuestAddress } from '../memory/guest-memory.ts';
-import type { Chain } from './chain.ts';
+import type { Chain, OrphanCount } from './chain.ts';
 
 /** Where the driver put a queue, and how large it made it (§2.6). */
 export interface QueueLayout {
@@ -67,6 +67,9 @@ export interface DeviceQueue {
   /** Throws StateError while a chain is taken or a completion is not published. */
   save(): QueueState;
 
-  /** Ends the queue at a reset: its chains are no longer live, and nothing touches the rings any more. */
-  close(): void;
+  /**
+   * Ends the queue at a reset: its chains are no longer live, and nothing touches the rings any more. Those that are taken
+   * are counted in `orphans`; whoever gets them back counts them out.
+   */
+  close(orphans?: OrphanCount): void;
 }

@@ -9,7 +9,7 @@ import {
   PackedDescriptor,
   PackedFlag,
 } from '../spec/packed-ring.ts';
-import { Chain } from './chain.ts';
+import { Chain, type OrphanCount } from './chain.ts';
 import type { DeviceQueue, PackedQueueState, QueueFeatures, QueueLayout, QueueState } from './device-queue.ts';
 import { packedEventPassed } from './notify.ts';
 
@@ -174,11 +174,13 @@ export class PackedDeviceQueue implements DeviceQueue {
     };
   }
 
-  close(): void {
+  close(orphans: OrphanCount = { count: 0 }): void {
     this.#closed = true;
     for (const chain of this.#chains) {
-      chain.orphaned = chain.live;
+      if (!chain.live) continue;
       chain.live = false;
+      chain.orphans = orphans;
+      orphans.count++;
     }
   }
 

@@ -11,7 +11,7 @@ import {
   splitAreas,
   Used,
 } from '../spec/split-ring.ts';
-import { Chain } from './chain.ts';
+import { Chain, type OrphanCount } from './chain.ts';
 import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState, SplitQueueState } from './device-queue.ts';
 import { eventPassed } from './notify.ts';
 
@@ -162,11 +162,13 @@ export class SplitDeviceQueue implements DeviceQueue {
     return { format: 'split', availableNext: this.#availableNext, usedNext: this.#usedNext };
   }
 
-  close(): void {
+  close(orphans: OrphanCount = { count: 0 }): void {
     this.#closed = true;
     for (const chain of this.#chains) {
-      chain.orphaned = chain.live;
+      if (!chain.live) continue;
       chain.live = false;
+      chain.orphans = orphans;
+      orphans.count++;
     }
   }
 

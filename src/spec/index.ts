@@ -1,6 +1,7 @@
 export * from './device-ids.ts';
 export * from './fault.ts';
 export * from './features.ts';
+export * from './mmio.ts';
 export * from './packed-ring.ts';
 export * from './pci.ts';
 export * from './split-ring.ts';

@@ -1,30 +1,23 @@
-import type { Device } from '../../device/device.ts';
-import type { QueueSlot } from '../../device/queue-slot.ts';
-import { joinU64 } from '../../memory/guest-memory.ts';
-import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
 import { NO_VECTOR, PciCommon } from '../../spec/pci.ts';
+import {
+  featureWord,
+  type QueueArea,
+  type RegisterContext,
+  readArea,
+  resetSelectedQueue,
+  selectedQueue,
+  writeArea,
+  writeQueueSize,
+} from '../registers.ts';
 import type { AccessWidth } from './function.ts';
-
-/** The driver's selectors: part of the transport's state. */
-export interface PciSelectors {
-  deviceFeature: number;
-  driverFeature: number;
-  queue: number;
-}
-
-/** What the registers show: a device, through the selectors. */
-export interface CommonContext {
-  readonly device: Device;
-  readonly select: PciSelectors;
-}
 
 /** A register: accesses are of its own width, aligned (§4.1.3.1). Without `write` it is read-only. */
 export interface CommonRegister {
   readonly name: string;
   readonly offset: number;
   readonly width: AccessWidth;
-  read(context: CommonContext): number;
-  write?(context: CommonContext, value: number): void;
+  read(context: RegisterContext): number;
+  write?(context: RegisterContext, value: number): void;
 }
 
 /**
@@ -92,15 +85,15 @@ const registers: readonly CommonRegister[] = [
     name: 'queue_size',
     offset: PciCommon.QUEUE_SIZE,
     width: 2,
-    read: (context) => selected(context)?.size ?? 0,
-    write: (context, value) => configure(context, (slot) => setSize(slot, value, context.device.accepted)),
+    read: (context) => selectedQueue(context)?.size ?? 0,
+    write: writeQueueSize,
   },
   { name: 'queue_msix_vector', offset: PciCommon.QUEUE_MSIX_VECTOR, width: 2, read: () => NO_VECTOR },
   {
     name: 'queue_enable',
     offset: PciCommon.QUEUE_ENABLE,
     width: 2,
-    read: (context) => (selected(context)?.enabled === true ? 1 : 0),
+    read: (context) => (selectedQueue(context)?.enabled === true ? 1 : 0),
     // §4.1.4.3.2: a driver does not write 0; it has no effect.
     write: ({ device, select }, value) => {
       if (value === 1) device.enableQueue(select.queue);
@@ -115,56 +108,29 @@ const registers: readonly CommonRegister[] = [
   ...addressRegisters('queue_desc', PciCommon.QUEUE_DESC, 'descriptorArea'),
   ...addressRegisters('queue_driver', PciCommon.QUEUE_DRIVER, 'driverArea'),
   ...addressRegisters('queue_device', PciCommon.QUEUE_DEVICE, 'deviceArea'),
+  {
+    name: 'queue_reset',
+    offset: PciCommon.QUEUE_RESET,
+    width: 2,
+    // A queue reset is done when the write returns, so there is never one to be seen.
+    read: () => 0,
+    write: (context, value) => {
+      if (value === 1) resetSelectedQueue(context);
+    },
+  },
   // The fields behind these belong to features that are not offered, and read 0 like everything reserved.
 ];
 
 /** The common registers by offset in the structure. */
 export const commonRegisters: ReadonlyMap<number, CommonRegister> = new Map(registers.map((r) => [r.offset, r]));
 
-function selected({ device, select }: CommonContext): QueueSlot | undefined {
-  return device.queues[select.queue];
-}
-
-function configure({ device, select }: CommonContext, change: (slot: QueueSlot) => void): void {
-  device.configureQueue(select.queue, change);
-}
-
-/** §4.1.4.3.1: without packed rings what is read back is a power of two, so nothing else is taken. */
-function setSize(slot: QueueSlot, value: number, accepted: FeatureSet): void {
-  const anySize = hasFeature(accepted, Feature.RING_PACKED) || Number.isInteger(Math.log2(value));
-  if (value > 0 && value <= slot.description.maxSize && anySize) slot.size = value;
-}
-
 /** A 64-bit field as its two halves (§4.1.3.1). */
-function addressRegisters(
-  name: string,
-  offset: number,
-  area: 'descriptorArea' | 'driverArea' | 'deviceArea',
-): CommonRegister[] {
-  const low = (context: CommonContext): number => (selected(context)?.[area] ?? 0) % 0x1_0000_0000;
-  const high = (context: CommonContext): number => Math.floor((selected(context)?.[area] ?? 0) / 0x1_0000_0000);
-  const set = (context: CommonContext, value: number): void =>
-    configure(context, (slot) => {
-      slot[area] = value;
-    });
-  return [
-    {
-      name: `${name}.low`,
-      offset,
-      width: 4,
-      read: low,
-      write: (context, value) => set(context, joinU64(value, high(context))),
-    },
-    {
-      name: `${name}.high`,
-      offset: offset + 4,
-      width: 4,
-      read: high,
-      write: (context, value) => set(context, joinU64(low(context), value)),
-    },
-  ];
-}
-
-function featureWord(set: bigint, word: number): number {
-  return Number((set >> (BigInt(word) * 32n)) & 0xffff_ffffn);
+function addressRegisters(name: string, offset: number, area: QueueArea): CommonRegister[] {
+  return (['low', 'high'] as const).map((half, n) => ({
+    name: `${name}.${half}`,
+    offset: offset + 4 * n,
+    width: 4,
+    read: (context) => readArea(context, area, half),
+    write: (context, value) => writeArea(context, area, half, value),
+  }));
 }

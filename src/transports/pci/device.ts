@@ -2,8 +2,9 @@ import type { Device } from '../../device/device.ts';
 import { seal, unseal } from '../../device/sealed.ts';
 import { StateError } from '../../spec/fault.ts';
 import { Isr, PciCommand, PciCommon } from '../../spec/pci.ts';
+import type { RegisterContext, Selectors } from '../registers.ts';
 import type { PciStructure, PciStructures } from './capabilities.ts';
-import { type CommonContext, commonRegisters, type PciSelectors } from './common.ts';
+import { commonRegisters } from './common.ts';
 import { PciConfigSpace } from './config-space.ts';
 import type { AccessWidth, PciBar, PciFunction } from './function.ts';
 
@@ -54,7 +55,7 @@ const FORMAT = 'virtio-pci function';
 const VERSION = 1;
 
 /** The device end of virtio over PCI (§4.1): the registers of one Device, with INTx. */
-export class PciDevice implements PciFunction, CommonContext {
+export class PciDevice implements PciFunction, RegisterContext {
   readonly name: string;
   readonly device: Device;
   readonly bars: readonly PciBar[];
@@ -64,7 +65,7 @@ export class PciDevice implements PciFunction, CommonContext {
   readonly #structures: PciStructures;
   readonly #space: PciConfigSpace;
   /** The driver's selectors; for the registers. */
-  readonly select: PciSelectors = { deviceFeature: 0, driverFeature: 0, queue: 0 };
+  readonly select: Selectors = { deviceFeature: 0, driverFeature: 0, queue: 0 };
   #isr = 0;
   #line = false;
 
@@ -142,7 +143,7 @@ export class PciDevice implements PciFunction, CommonContext {
   }
 
   restore(state: unknown): void {
-    const body = unseal(state, FORMAT, VERSION) as { device?: unknown; isr?: unknown; select?: PciSelectors };
+    const body = unseal(state, FORMAT, VERSION) as { device?: unknown; isr?: unknown; select?: Selectors };
     const { isr, select } = body;
     const numbers = [isr, select?.deviceFeature, select?.driverFeature, select?.queue];
     if (!numbers.every((value) => Number.isInteger(value)) || (isr as number) > (Isr.QUEUE | Isr.CONFIG)) {
