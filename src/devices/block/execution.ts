@@ -103,8 +103,8 @@ export class Execution implements DiskRequest {
   }
 
   /**
-   * The status is the last device-writable byte, and the used length counts from the first (§2.7.8.2): what an unsuccessful
-   * request has not filled is zeroed, so that the length covers the status and no old bytes pass for data.
+   * The status is the last device-writable byte, and the used length counts from the first (§2.7.8.2): what the request has
+   * not filled is zeroed, so that the length covers the status and no old bytes pass for data.
    */
   #answer(status: number): void {
     const chain = this.#chain!;
@@ -112,18 +112,23 @@ export class Execution implements DiskRequest {
     let written = 0;
     if (chain.live) {
       written = chain.writableBytes;
-      const unfilled = status !== BlockStatus.OK && written > 1;
-      if (unfilled) zeroFill(chain, written - 1);
+      zeroFill(chain, status === BlockStatus.OK ? this.#filled(written - 1) : 0, written - 1);
       chain.writeU8(written - 1, status);
     }
     this.#owner.finished(this, chain, written);
+  }
+
+  /** How many of `room` bytes before the status a successful request has filled. */
+  #filled(room: number): number {
+    const { kind } = this.parsed;
+    return kind === 'read' ? room : kind === 'identify' ? ID_BYTES : 0;
   }
 }
 
 const ZEROES = new Uint8Array(4096);
 
-function zeroFill(chain: Chain, length: number): void {
-  for (let done = 0; done < length; done += ZEROES.length) {
-    chain.write(done, ZEROES, 0, Math.min(ZEROES.length, length - done));
+function zeroFill(chain: Chain, start: number, end: number): void {
+  for (let done = start; done < end; done += ZEROES.length) {
+    chain.write(done, ZEROES, 0, Math.min(ZEROES.length, end - done));
   }
 }
