@@ -1,6 +1,6 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Chain, OrphanCount } from '../queue/chain.ts';
-import type { QueueFeatures } from '../queue/device-queue.ts';
+import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState } from '../queue/device-queue.ts';
 import { PackedDeviceQueue } from '../queue/packed-device-queue.ts';
 import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
@@ -76,16 +76,20 @@ export class DeviceQueues {
     return this.inFlight > 0 || this.slots.some((slot) => slot.draining);
   }
 
-  /** Makes the queue of an enabled slot. Throws ProtocolError when the driver set it up wrongly. */
-  open(slot: QueueSlot, accepted: FeatureSet): void {
+  /** A queue as the driver set it up, or as it was saved. Throws ProtocolError when it is set up wrongly. */
+  make(layout: QueueLayout, accepted: FeatureSet, saved?: QueueState): DeviceQueue {
     const features: QueueFeatures = {
       indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
     };
-    const { layout, saved } = slot;
-    slot.queue = hasFeature(accepted, Feature.RING_PACKED)
+    return hasFeature(accepted, Feature.RING_PACKED)
       ? new PackedDeviceQueue(this.#memory, layout, features, saved)
       : new SplitDeviceQueue(this.#memory, layout, features, saved);
+  }
+
+  /** Makes the queue of an enabled slot; throws as `make` does. */
+  open(slot: QueueSlot, accepted: FeatureSet): void {
+    slot.queue = this.make(slot.layout, accepted, slot.saved);
     slot.saved = undefined;
   }
 

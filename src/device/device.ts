@@ -223,7 +223,9 @@ export class Device {
     if (this.#status.shown !== 0 || this.inFlight > 0 || this.paused) {
       throw new StateError('a state is restored into a device that was just made or reset');
     }
-    const body = unsealFor(saved, this);
+    const body = unsealFor(saved, this, (queue, accepted) =>
+      this.#queues.make(queue, accepted, queue.positions ?? undefined),
+    );
     this.type.restore?.(body.type ?? undefined, BigInt(`0x${body.accepted}`));
     this.#takeOver(body);
     this.#shown();

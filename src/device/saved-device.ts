@@ -9,6 +9,9 @@ import { consistent, type DeviceState, type StatusMachine } from './status-machi
 const FORMAT = 'virtio device';
 const VERSION = 1;
 
+/** A queue as its registers show it; with positions when it is in use. */
+export type SavedQueue = QueueLayout & { readonly enabled: boolean; readonly positions: QueueState | null };
+
 /** The state of a device at rest, without that of its transport. Numbers of the rings are as in the rings. */
 export interface DeviceBody {
   readonly deviceId: number;
@@ -19,7 +22,7 @@ export interface DeviceBody {
   readonly paused: boolean;
   readonly failure: string | null;
   readonly config: ConfigState;
-  readonly queues: readonly (QueueLayout & { readonly enabled: boolean; readonly positions: QueueState | null })[];
+  readonly queues: readonly SavedQueue[];
   readonly type: unknown;
 }
 
@@ -44,8 +47,12 @@ export function sealDevice(device: Device, { state, shown }: StatusMachine, conf
   });
 }
 
-/** Checks a saved state against the device that is to take it over. Throws StateError that says what differs. */
-export function unsealFor(saved: unknown, device: Device): DeviceBody {
+/** Checks a saved state against the device that is to take it over; `tryQueue` makes one of its queues, or throws. Throws StateError that says what differs. */
+export function unsealFor(
+  saved: unknown,
+  device: Device,
+  tryQueue: (queue: SavedQueue, accepted: FeatureSet) => void,
+): DeviceBody {
   const body = unseal(saved, FORMAT, VERSION) as DeviceBody;
   require(isObject(body) &&
     Array.isArray(body.queues) &&
@@ -62,6 +69,12 @@ export function unsealFor(saved: unknown, device: Device): DeviceBody {
     device.queues.length, `it has ${body.queues.length} queues, this device ${device.queues.length}`);
   body.queues.forEach((queue, index) => {
     checkQueue(queue, index, device.queues[index]!.description.maxSize, accepted);
+    if (queue.positions === null) return;
+    try {
+      tryQueue(queue, accepted);
+    } catch (error) {
+      require(false, `queue ${index}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   });
   return body;
 }
