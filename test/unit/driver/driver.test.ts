@@ -1,0 +1,264 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BlockDriver } from '../../../src/devices/block/driver.ts';
+import { ProtocolError, StateError } from '../../../src/spec/fault.ts';
+import { Feature, featureSet } from '../../../src/spec/features.ts';
+import { makeDriverRig, startDriverRig } from '../../support/driver-rig.ts';
+import { settle } from '../../support/fake-clock.ts';
+import { ScriptedDevice } from '../../support/scripted-device.ts';
+
+const unhandled: unknown[] = [];
+const note = (reason: unknown): void => {
+  unhandled.push(reason);
+};
+
+beforeEach(() => {
+  unhandled.length = 0;
+  process.on('unhandledRejection', note);
+});
+
+afterEach(async () => {
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('unhandledRejection', note);
+  expect(unhandled).toEqual([]);
+});
+
+describe('initialisation', () => {
+  it('follows the order of the standard', async () => {
+    const { device, driver } = makeDriverRig();
+    await driver.initialize();
+    expect(device.takeLog()).toEqual(['status 00', 'status 01', 'status 03', 'status 0b', 'enable 0', 'status 0f']);
+    expect(device.accepted).toBe(featureSet(Feature.VERSION_1, Feature.SUSPEND));
+  });
+
+  it('accepts only what it knows of what is offered', async () => {
+    const { device, driver } = makeDriverRig();
+    device.offered = (1n << 64n) - 1n;
+    device.onStatus = (value) => value;
+    await driver.initialize().catch(() => {});
+    const foreign = [0, 3, 8, 13 + 8, 27, 33, 35, 41, 42, 44, 50];
+    for (const bit of foreign) expect(device.accepted & (1n << BigInt(bit)), `bit ${bit}`).toBe(0n);
+  });
+
+  it('declines what it is told to', async () => {
+    const { memory, allocator, device, clock } = makeDriverRig();
+    expect(memory.regions).toHaveLength(1);
+    const driver = new BlockDriver(device, allocator, { clock, decline: [Feature.SUSPEND] });
+    await driver.initialize();
+    expect(device.accepted).toBe(featureSet(Feature.VERSION_1));
+  });
+
+  it('waits for the end of the reset', async () => {
+    const { device, driver, clock } = makeDriverRig();
+    device.status = 0x0f;
+    device.onStatus = (value) => (value === 0 ? 0x0f : value);
+    const initialized = driver.initialize();
+    await clock.advance(50);
+    expect(device.takeLog()).toEqual(['status 00']);
+    device.onStatus = (value) => value;
+    device.status = 0;
+    await clock.advance(50);
+    await initialized;
+    expect(driver.driver.state).toBe('running');
+  });
+
+  it('ends when the reset does not', async () => {
+    const { device, driver, clock } = makeDriverRig();
+    device.status = 0x0f;
+    device.onStatus = () => 0x0f;
+    const initialized = driver.initialize();
+    const refused = expect(initialized).rejects.toThrow(/does not end its reset/);
+    await clock.advance(11_000);
+    await refused;
+  });
+
+  it.each([
+    [
+      'offers no VERSION_1',
+      (device: ScriptedDevice) => (device.offered = featureSet(Feature.SUSPEND)),
+      /VIRTIO_F_VERSION_1/,
+    ],
+    [
+      'refuses its own features',
+      (device: ScriptedDevice) => (device.onStatus = (value) => value & ~0x08),
+      /refuses features/,
+    ],
+    ['has no queue', (device: ScriptedDevice) => (device.queueSize = 0), /no queue 0/],
+  ])('sets FAILED and stops when the device %s', async (_, spoil, reason) => {
+    const { device, driver } = makeDriverRig();
+    spoil(device);
+    await expect(driver.initialize()).rejects.toThrow(reason);
+    expect(device.takeLog().at(-1)).toMatch(/^status [89a-f]/);
+    expect(driver.driver.state).toBe('failed');
+    await expect(driver.read(0, 512)).rejects.toThrow(StateError);
+  });
+
+  it('is refused for another device type before anything is touched', async () => {
+    const { memory, allocator } = makeDriverRig();
+    const device = new ScriptedDevice(memory, 1);
+    await expect(new BlockDriver(device, allocator).initialize()).rejects.toThrow(/device id 2, the device has 1/);
+    expect(device.takeLog()).toEqual([]);
+  });
+
+  it('ends when the generation of the configuration never settles', async () => {
+    const { device, driver } = makeDriverRig();
+    const readGeneration = device.readConfigGeneration.bind(device);
+    device.readConfigGeneration = () => {
+      device.generation++;
+      return readGeneration();
+    };
+    await expect(driver.initialize()).rejects.toThrow(/config\.device\.generation/);
+  });
+
+  it('starts anew after a failure, and gives all memory back that it takes', async () => {
+    const { device, driver, allocator } = await startDriverRig();
+    const free = allocator.freeBytes;
+    for (let round = 0; round < 5; round++) {
+      device.status = 0x4f;
+      device.onConfigChange?.();
+      await settle();
+      expect(driver.driver.state).toBe('failed');
+      await driver.initialize();
+      expect(driver.driver.state).toBe('running');
+    }
+    expect(allocator.freeBytes).toBe(free);
+  });
+});
+
+describe('a device that lies', () => {
+  it.each([
+    ['uses a buffer that was never offered', 7, 513, 'split.device.used.id'],
+    ['uses a buffer that there cannot be', 1000, 513, 'split.device.used.id'],
+    ['claims to have written beyond the buffer', 0, 514, 'split.device.used.2'],
+  ])('and %s rejects every request with the rule', async (_, id, length, rule) => {
+    const { device, driver, memory, answer } = await startDriverRig();
+    const failures: Error[] = [];
+    driver.driver.onFailed = (error) => failures.push(error);
+    const requests = [driver.read(0, 512), driver.read(1, 512)];
+    const settled = Promise.allSettled(requests);
+    await settle();
+    const queue = device.queues[0]!;
+    const head = queue.take()!.id;
+    writeUsed(memory, usedRingOf(memory, queue), 0, id === 0 ? head : id, length, 1);
+    device.onUsedBuffer?.();
+    for (const result of await settled) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { rule } });
+    }
+    expect(failures).toMatchObject([{ rule }]);
+    expect(device.takeLog().slice(-2)).toEqual(['status 8f', 'status 00']);
+    expect(() => answer()).toThrow();
+  });
+
+  it('and moves the used index too far rejects every request', async () => {
+    const { device, driver, memory } = await startDriverRig();
+    const settled = Promise.allSettled([driver.read(0, 512)]);
+    await settle();
+    writeUsed(memory, usedRingOf(memory, device.queues[0]!), 0, 0, 513, 9);
+    device.onUsedBuffer?.();
+    expect(await settled).toMatchObject([{ status: 'rejected', reason: { rule: 'split.device.used.index' } }]);
+  });
+
+  it('and writes no status does not resolve the request', async () => {
+    const { device, driver } = await startDriverRig();
+    const settled = Promise.allSettled([driver.read(0, 512)]);
+    await settle();
+    const queue = device.queues[0]!;
+    const chain = queue.take()!;
+    queue.complete(chain, 512);
+    queue.publish();
+    device.onUsedBuffer?.();
+    const [result] = await settled;
+    expect(result).toMatchObject({ status: 'rejected' });
+    expect((result as PromiseRejectedResult).reason).toBeInstanceOf(ProtocolError);
+  });
+
+  it.each([3, 17, 0xff])('and answers with status %i does not resolve the request', async (status) => {
+    const { device, driver } = await startDriverRig();
+    const settled = Promise.allSettled([driver.read(0, 512)]);
+    await settle();
+    const queue = device.queues[0]!;
+    const chain = queue.take()!;
+    chain.writeU8(chain.writableBytes - 1, status);
+    queue.complete(chain, chain.writableBytes);
+    queue.publish();
+    device.onUsedBuffer?.();
+    const [result] = await settled;
+    expect((result as PromiseRejectedResult).reason).toBeInstanceOf(ProtocolError);
+  });
+});
+
+describe('a reset by the driver', () => {
+  it('rejects what is out, and what waits for room, when the device no longer touches it', async () => {
+    const { device, driver, clock } = await startDriverRig();
+    const settled = Promise.allSettled(Array.from({ length: 6 }, (_, n) => driver.read(n, 512)));
+    await settle();
+    device.onStatus = (value) => (value === 0 ? 0x0f : value);
+    const reset = driver.driver.reset();
+    let done = false;
+    void settled.then(() => {
+      done = true;
+    });
+    await clock.advance(20);
+    expect(done).toBe(false);
+    device.status = 0;
+    await clock.advance(20);
+    await reset;
+    for (const result of await settled) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { message: 'the device was reset by its driver' } });
+    }
+  });
+
+  it('ends a suspend that is under way', async () => {
+    const { device, driver, clock } = await startDriverRig();
+    const suspended = driver.suspend();
+    const refused = expect(suspended).rejects.toThrow();
+    await settle();
+    const reset = driver.driver.reset();
+    device.status = 0;
+    await clock.advance(100);
+    await reset;
+    await refused;
+    await driver.initialize();
+    expect(driver.driver.state).toBe('running');
+  });
+});
+
+describe('a transport that is lost', () => {
+  it('rejects what is out with its reason', async () => {
+    const { device, driver } = await startDriverRig();
+    const failures: Error[] = [];
+    driver.driver.onFailed = (error) => failures.push(error);
+    const settled = Promise.allSettled([driver.read(0, 512)]);
+    await settle();
+    const reason = new Error('the cable was cut');
+    device.readStatus = () => {
+      throw reason;
+    };
+    device.onLost?.(reason);
+    expect(await settled).toMatchObject([{ status: 'rejected', reason }]);
+    expect(failures).toEqual([reason]);
+  });
+});
+
+/** Where a device queue's used ring is, found by the marks that `complete` leaves; the scripted device has one queue. */
+function usedRingOf(memory: { regions: readonly { view: DataView }[] }, queue: { size: number }): number {
+  const { view } = memory.regions[0]!;
+  // Areas are allocated in order from 0x1000: descriptors, available ring, used ring (4-aligned).
+  const available = 0x1000 + 16 * queue.size;
+  const used = Math.ceil((available + 6 + 2 * queue.size) / 4) * 4;
+  expect(view.getUint16(used, true)).toBe(0);
+  return used;
+}
+
+function writeUsed(
+  memory: { regions: readonly { view: DataView }[] },
+  ring: number,
+  entry: number,
+  id: number,
+  length: number,
+  index: number,
+): void {
+  const { view } = memory.regions[0]!;
+  view.setUint32(ring + 4 + 8 * entry, id, true);
+  view.setUint32(ring + 8 + 8 * entry, length, true);
+  view.setUint16(ring + 2, index, true);
+}
