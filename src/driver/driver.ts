@@ -4,6 +4,7 @@ import { PackedDriverQueue } from '../queue/packed-driver-queue.ts';
 import { SplitDriverQueue } from '../queue/split-driver-queue.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
+import { MAX_SPLIT_QUEUE_SIZE } from '../spec/split-ring.ts';
 import { Status } from '../spec/status.ts';
 import type { AbortSignalLike } from './abort-signal.ts';
 import { RequestQueue } from './request-queue.ts';
@@ -242,11 +243,15 @@ export class Driver {
       indirect: hasFeature(this.#features, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(this.#features, Feature.EVENT_IDX),
     };
+    const packed = hasFeature(this.#features, Feature.RING_PACKED);
     for (let index = 0; index < count; index++) {
       const largest = await this.transport.readQueueSize(index);
       if (largest === 0) throw new ProtocolError('pci.device.common.14', `the device has no queue ${index}`);
+      if (largest > MAX_SPLIT_QUEUE_SIZE || !(packed || Number.isInteger(Math.log2(largest)))) {
+        throw new ProtocolError('pci.device.common.15', `queue ${index} of the device has ${largest} entries`);
+      }
       const size = Math.min(largest, this.#options.queueSize ?? 256);
-      const queue = hasFeature(this.#features, Feature.RING_PACKED)
+      const queue = packed
         ? new PackedDriverQueue(this.allocator, size, features)
         : new SplitDriverQueue(this.allocator, size, features);
       this.#queues.push(new RequestQueue(index, queue, (kicked) => this.transport.kick(kicked)));

@@ -16,7 +16,8 @@ export const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
 
 /** A split virtqueue that a test writes by hand, as only a driver that lies would. Nothing is checked. */
 export class RawQueue {
-  readonly layout: QueueLayout;
+  /** May be replaced, as by that of a driver end whose device the test is. */
+  layout: QueueLayout;
   readonly memory: GuestMemory;
   /** First address behind the three areas. */
   readonly end: number;
