@@ -104,7 +104,8 @@ describe('a driver that sets a queue up wrongly meets DEVICE_NEEDS_RESET at DRIV
     it(`${rule} by ${JSON.stringify(part)}`, () => {
       const attacked = attack();
       const { raw, device } = attacked;
-      const wrong = Object.create(raw, { layout: { value: { ...raw.layout, ...part } } }) as RawQueue;
+      const wrong = new RawQueue(raw.memory, QUEUE_SIZE, 0);
+      wrong.layout = { ...raw.layout, ...part };
       const before = raw.memory.regions.map(({ bytes }) => bytes.slice());
       startDevice(device, [wrong], FEATURES);
       expectNeedsReset(attacked, rule);

@@ -14,7 +14,7 @@ function make(indirect = false): { queue: SplitDriverQueue; device: RawQueue; me
   const memory = GuestMemory.over(new Uint8Array(0x4000));
   const queue = new SplitDriverQueue(new GuestAllocator(memory, 0x1000, 0x3000), SIZE, { indirect, eventIdx: false });
   const device = new RawQueue(memory, SIZE, 0);
-  Object.assign(device.layout, queue.layout);
+  device.layout = queue.layout;
   // Two device-readable descriptors, and two of together 12 device-writable bytes.
   const list = new BufferList()
     .addReadable(0x100, 16)

@@ -130,7 +130,7 @@ function driverAt(position: number, eventIdx: boolean): { raw: RawQueue; queue: 
   const features = { indirect: false, eventIdx };
   const queue = new SplitDriverQueue(new GuestAllocator(memory, 0x1000, 0x1000), SIZE, features);
   const raw = new RawQueue(memory, SIZE, 0);
-  Object.assign(raw.layout, queue.layout);
+  raw.layout = queue.layout;
   const list = new BufferList().addReadable(BUFFER, 1);
   for (let n = 0; n < position; n++) {
     const id = queue.offer(list);
