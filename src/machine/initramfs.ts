@@ -8,6 +8,9 @@ import type { KernelModules } from './kernel-modules.ts';
 /** The lists of modules that the guest can load by name; what they need comes along. */
 export const moduleSets: Readonly<Record<string, readonly string[]>> = {
   virtio: ['virtio_pci', 'virtio_blk'],
+  entropy: ['virtio_rng'],
+  console: ['virtio_console'],
+  net: ['virtio_net'],
   ext4: ['crc32c_generic', 'ext4'],
   ata: ['ata_piix', 'sd_mod'],
 };
