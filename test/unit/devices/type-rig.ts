@@ -13,7 +13,7 @@ const BUFFERS = 0x1_0000;
 const BUFFER_SPACING = 0x800;
 
 /** Time that passes only when a test says so. */
-export class ManualClock {
+class ManualClock {
   #now = 0;
   #waiting: { readonly at: number; readonly callback: () => void }[] = [];
 
