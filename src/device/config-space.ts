@@ -108,7 +108,9 @@ export class ConfigSpace {
   }
 
   save(): ConfigState {
-    const { generation, changeHeld, notificationOwed } = this;
+    const { changeHeld, notificationOwed } = this;
+    // A driver may have read a part before the change, and go on reading from the device that takes this over.
+    const generation = (this.#generation + (this.#changedSinceRead ? 1 : 0)) >>> 0;
     return { bytes: [...this.#bytes], generation, changeHeld, notificationOwed };
   }
 
