@@ -2,6 +2,7 @@ import type { Device } from '../device/device.ts';
 import type { QueueSlot } from '../device/queue-slot.ts';
 import { joinU64 } from '../memory/guest-memory.ts';
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
+import { Status } from '../spec/status.ts';
 
 /** What register models share: a device behind selectors, its features by words, its queues' fields by halves. */
 
@@ -31,9 +32,11 @@ export function featureWord(set: FeatureSet, word: number): number {
 
 /** §4.1.4.3.1: without packed rings what is read back is a power of two, so nothing else is taken. */
 export function writeQueueSize({ device, select }: RegisterContext, size: number): void {
-  const anySize = hasFeature(device.accepted, Feature.RING_PACKED) || Number.isInteger(Math.log2(size));
+  const negotiated = (device.status & Status.FEATURES_OK) !== 0;
+  const packed = negotiated && hasFeature(device.accepted, Feature.RING_PACKED);
+  if (!packed && !Number.isInteger(Math.log2(size))) return;
   device.configureQueue(select.queue, (slot) => {
-    if (size > 0 && size <= slot.description.maxSize && anySize) slot.size = size;
+    if (size > 0 && size <= slot.description.maxSize) slot.size = size;
   });
 }
 
