@@ -3,6 +3,7 @@ import { delimiter } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { guestFiles } from '../../../src/machine/guest-files.ts';
+import { moduleSets } from '../../../src/machine/initramfs.ts';
 import type { ProgressStep } from '../../../src/machine/progress.ts';
 import { TransportError } from '../../../src/spec/fault.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -23,7 +24,7 @@ function fake(name: string, script: string): void {
   vi.stubEnv('PATH', `${folder.path('bin')}${delimiter}${path}`);
 }
 
-const MODULES = 'virtio_pci virtio_blk crc32c_generic ext4 ata_piix sd_mod';
+const MODULES = Object.values(moduleSets).flat().join(' ');
 
 /** apt-get, apt-cache and dpkg-deb of a machine with a tiny archive. */
 function fakeApt(): void {
