@@ -29,16 +29,16 @@ export class MessageTransport implements DriverTransport {
   private constructor(port: MessageEnd, deviceId: number) {
     this.#port = port;
     this.deviceId = deviceId;
-    port.onmessage = ({ data }) => this.#receive(data as DeviceMessage);
+    port.onmessage = ({ data }) => this.#receive(data);
   }
 
   /** Resolves when the other side serves its device. */
   static open(port: MessageEnd): Promise<MessageTransport> {
     return new Promise((resolve, reject) => {
       port.onmessage = ({ data }) => {
-        const message = data as DeviceMessage;
-        if (message.kind === 'ready') resolve(new MessageTransport(port, message.deviceId));
-        else reject(new TransportError(`the device's side began with "${message.kind}" instead of "ready"`));
+        const message = readDeviceMessage(data);
+        if (message?.kind === 'ready') resolve(new MessageTransport(port, message.deviceId));
+        else reject(new TransportError(`the device's side began with ${describe(data)} instead of "ready"`));
       };
     });
   }
@@ -57,8 +57,9 @@ export class MessageTransport implements DriverTransport {
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
     const id = this.#nextId++;
     return new Promise<unknown>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      // First, for it throws when an argument cannot be cloned.
       this.#post({ kind: 'call', id, name, args });
+      this.#waiting.set(id, { resolve, reject });
     }) as Promise<Answer<Name>>;
   }
 
@@ -99,23 +100,50 @@ export class MessageTransport implements DriverTransport {
   }
 
   kick(queue: number): void {
-    this.#post({ kind: 'kick', queue });
+    if (this.#lost === undefined) this.#post({ kind: 'kick', queue });
   }
 
   #post(message: DriverMessage): void {
     this.#port.postMessage(message);
   }
 
-  #receive(message: DeviceMessage): void {
-    if (message.kind === 'interrupt') {
+  /** A device's side that says what nobody can understand, or answers what nobody asked, is given up. */
+  #receive(data: unknown): void {
+    if (this.#lost !== undefined) return;
+    const message = readDeviceMessage(data);
+    if (message?.kind === 'interrupt') {
       if (message.cause === 'used') this.onUsedBuffer?.();
       else this.onConfigChange?.();
       return;
     }
-    if (message.kind === 'ready') return;
-    const waiting = this.#waiting.get(message.id);
+    const waiting = message === undefined || message.kind === 'ready' ? undefined : this.#waiting.get(message.id);
+    if (message === undefined || message.kind === 'ready' || waiting === undefined) {
+      this.lose(new TransportError(`the device's side sent ${describe(data)}, which makes no sense here`));
+      return;
+    }
     this.#waiting.delete(message.id);
-    if (message.kind === 'answer') waiting?.resolve(message.value);
-    else waiting?.reject(new TransportError(`the device's side: ${message.message}`));
+    if (message.kind === 'answer') waiting.resolve(message.value);
+    else waiting.reject(new TransportError(`the device's side: ${message.message}`));
   }
+}
+
+/** Undefined for what is no message of the device's side. */
+function readDeviceMessage(data: unknown): DeviceMessage | undefined {
+  if (typeof data !== 'object' || data === null) return undefined;
+  const message = data as Partial<DeviceMessage>;
+  switch (message.kind) {
+    case 'ready':
+      return Number.isInteger(message.deviceId) ? (message as DeviceMessage) : undefined;
+    case 'answer':
+    case 'error':
+      return Number.isInteger(message.id) ? (message as DeviceMessage) : undefined;
+    case 'interrupt':
+      return message.cause === 'used' || message.cause === 'config' ? (message as DeviceMessage) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function describe(data: unknown): string {
+  return typeof data === 'object' && data !== null && 'kind' in data ? `"${String(data.kind)}"` : `a ${typeof data}`;
 }

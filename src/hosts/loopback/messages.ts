@@ -35,7 +35,7 @@ export type DriverMessage =
   | { readonly kind: 'call'; readonly id: number; readonly name: CallName; readonly args: readonly unknown[] }
   | { readonly kind: 'kick'; readonly queue: number };
 
-/** From the device's side. `ready` comes first. */
+/** From the device's side. `ready` comes first. The id of an error is -1 where the message that it answers has none. */
 export type DeviceMessage =
   | { readonly kind: 'ready'; readonly deviceId: number }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }

@@ -13,6 +13,7 @@ const { module, memory, options, port } = workerData as {
   options: unknown;
   port: MessagePort;
 };
-const { default: maker } = (await import(module)) as { default: DeviceMaker };
+const { default: maker } = (await import(module)) as { default?: DeviceMaker };
+if (typeof maker !== 'function') throw new TypeError(`${module} exports no function by default that makes devices`);
 const make = await maker(GuestMemory.over(new Uint8Array(memory)), options);
 serveDevice(port as unknown as MessageEnd, make);

@@ -12,7 +12,7 @@ export type { DeviceMaker } from './node-worker.ts';
 /** A device in a worker thread. */
 export interface WorkerDevice {
   readonly transport: MessageTransport;
-  /** Ends the worker; requests that are out are lost. */
+  /** Ends the worker; requests that are out are lost. Resolves when it has ended. */
   close(): Promise<void>;
 }
 
@@ -25,8 +25,14 @@ export interface WorkerDeviceOptions {
   readonly options?: unknown;
 }
 
-/** Starts a worker with a device. Rejects with TransportError when its module does not load or throws. */
+/**
+ * Starts a worker with a device. Rejects with TransportError when its module does not load or throws. The worker keeps this
+ * process alive until it is closed or ends by itself.
+ */
 export async function startWorkerDevice({ module, memory, options }: WorkerDeviceOptions): Promise<WorkerDevice> {
+  if (!(memory instanceof SharedArrayBuffer)) {
+    throw new TypeError('the memory is no SharedArrayBuffer: the worker would work on a copy of it');
+  }
   const { port1, port2 } = new MessageChannel();
   const worker = new Worker(new URL('./node-worker.js', import.meta.url), {
     workerData: { module: module.href, memory, options, port: port2 },
@@ -38,9 +44,10 @@ export async function startWorkerDevice({ module, memory, options }: WorkerDevic
   });
   // Whoever is still waiting then is told through the transport.
   ended.catch(() => {});
-  worker.once('error', (error) =>
-    lost(new TransportError(`the device's worker failed: ${error.message}`, { cause: error })),
-  );
+  worker.once('error', (error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error);
+    lost(new TransportError(`the device's worker failed: ${message}`, { cause: error }));
+  });
   worker.once('exit', (code) => lost(new TransportError(`the device's worker ended with code ${code}`)));
   try {
     const transport = await Promise.race([MessageTransport.open(port1 as unknown as MessageEnd), ended]);
@@ -51,6 +58,7 @@ export async function startWorkerDevice({ module, memory, options }: WorkerDevic
     return {
       transport,
       close: async () => {
+        lost(new TransportError("the device's worker was closed"));
         await worker.terminate();
       },
     };

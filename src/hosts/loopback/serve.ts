@@ -2,9 +2,13 @@ import type { Device } from '../../device/device.ts';
 import { DirectTransport } from './direct.ts';
 import type { DeviceCalls, DeviceMessage, DriverMessage, MessageEnd } from './messages.ts';
 
+/** More than any configuration space has; a longer read would only fill memory. */
+const MOST_CONFIG_BYTES = 65536;
+
 /**
  * Serves a device to a driver at the other end of a message channel, over memory that both share. `make` gives a new
- * device for the same back-end each time; it is called again when the driver's side asks to renew it.
+ * device for the same back-end each time; it is called again when the driver's side asks to renew it. A message that makes
+ * no sense is answered with an error, and changes nothing.
  */
 export function serveDevice(port: MessageEnd, make: () => Device): void {
   let device = make();
@@ -20,32 +24,54 @@ export function serveDevice(port: MessageEnd, make: () => Device): void {
     readQueueSize: (index) => transport.readQueueSize(index),
     enableQueue: (index, layout) => transport.enableQueue(index, layout),
     readConfigGeneration: () => transport.readConfigGeneration(),
-    readConfig: (offset, length) => transport.readConfig(offset, length),
+    readConfig: (offset, length) => {
+      if (length <= MOST_CONFIG_BYTES) return transport.readConfig(offset, length);
+      throw new RangeError(`readConfig: ${length} bytes are asked for, at most ${MOST_CONFIG_BYTES} can be`);
+    },
     writeConfig: (offset, bytes) => transport.writeConfig(offset, bytes),
     pause: (limitMs) => device.pause(limitMs),
     continue: () => device.continue(),
     save: () => device.save(),
     renew: () => {
       const text = JSON.stringify(device.save());
-      device = make();
-      device.restore(JSON.parse(text));
-      transport.connect(device);
+      const next = make();
+      next.restore(JSON.parse(text));
+      transport.connect(next);
+      device = next;
       return text;
     },
   };
-  const answer = async (id: number, name: string, args: readonly unknown[]): Promise<void> => {
-    const call = (calls as unknown as Record<string, ((...args: readonly unknown[]) => unknown) | undefined>)[name];
+  const answer = async ({ id, name, args }: Extract<DriverMessage, { kind: 'call' }>): Promise<void> => {
     try {
-      if (call === undefined) throw new RangeError(`there is no call "${name}"`);
+      if (!Object.hasOwn(calls, name)) throw new RangeError(`there is no call "${name}"`);
+      const call = calls[name] as (...args: readonly unknown[]) => unknown;
       post({ kind: 'answer', id, value: await call(...args) });
     } catch (error) {
       post({ kind: 'error', id, message: error instanceof Error ? error.message : String(error) });
     }
   };
   port.onmessage = ({ data }) => {
-    const message = data as DriverMessage;
-    if (message.kind === 'kick') transport.kick(message.queue);
-    else void answer(message.id, message.name, message.args);
+    const message = readDriverMessage(data);
+    if (message === undefined) post({ kind: 'error', id: idOf(data), message: 'there is no such message' });
+    else if (message.kind === 'kick') transport.kick(message.queue);
+    else void answer(message);
   };
   post({ kind: 'ready', deviceId: device.type.deviceId });
+}
+
+/** Undefined for what is no message of the driver's side; names and arguments of calls are not looked at. */
+function readDriverMessage(data: unknown): DriverMessage | undefined {
+  if (typeof data !== 'object' || data === null) return undefined;
+  const message = data as Partial<DriverMessage>;
+  const isOne =
+    message.kind === 'kick'
+      ? Number.isInteger(message.queue)
+      : message.kind === 'call' && Number.isInteger(message.id) && Array.isArray(message.args);
+  return isOne ? (message as DriverMessage) : undefined;
+}
+
+/** Of a message that has none: -1. */
+function idOf(data: unknown): number {
+  const id = typeof data === 'object' && data !== null && 'id' in data ? data.id : undefined;
+  return typeof id === 'number' ? id : -1;
 }
