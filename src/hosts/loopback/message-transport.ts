@@ -57,9 +57,14 @@ export class MessageTransport implements DriverTransport {
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
     const id = this.#nextId++;
     return new Promise<unknown>((resolve, reject) => {
-      // First, for it throws when an argument cannot be cloned.
-      this.#post({ kind: 'call', id, name, args });
       this.#waiting.set(id, { resolve, reject });
+      try {
+        this.#post({ kind: 'call', id, name, args });
+      } catch (error) {
+        // An argument cannot be cloned.
+        this.#waiting.delete(id);
+        throw error;
+      }
     }) as Promise<Answer<Name>>;
   }
 
