@@ -102,16 +102,15 @@ export class ConfigSpace {
   restore(saved: ConfigState): void {
     this.#bytes = Uint8Array.from(saved.bytes);
     this.#generation = saved.generation;
-    this.#changedSinceRead = false;
+    this.#changedSinceRead = saved.changedSinceRead;
     this.#notificationOwed = saved.notificationOwed;
     this.#changeHeld = saved.changeHeld || this.#source().some((byte, at) => byte !== saved.bytes[at]);
   }
 
   save(): ConfigState {
-    const { changeHeld, notificationOwed } = this;
-    // A driver may have read a part before the change, and go on reading from the device that takes this over.
-    const generation = (this.#generation + (this.#changedSinceRead ? 1 : 0)) >>> 0;
-    return { bytes: [...this.#bytes], generation, changeHeld, notificationOwed };
+    const { generation, changeHeld, notificationOwed } = this;
+    const changedSinceRead = this.#changedSinceRead;
+    return { bytes: [...this.#bytes], generation, changedSinceRead, changeHeld, notificationOwed };
   }
 
   #show(): void {
@@ -125,6 +124,8 @@ export class ConfigSpace {
 export interface ConfigState {
   readonly bytes: readonly number[];
   readonly generation: number;
+  /** The driver has not read them since they changed: a driver that has read a part before goes on reading elsewhere. */
+  readonly changedSinceRead: boolean;
   /** The values differ from the visible ones. */
   readonly changeHeld: boolean;
   readonly notificationOwed: boolean;

@@ -80,7 +80,9 @@ export function unsealFor(
 }
 
 function checkState(body: DeviceBody, suspendNegotiated: boolean): void {
-  const { state, status } = body;
+  const { state, status, failure } = body;
+  require(typeof body.paused === 'boolean' &&
+    (failure === null || typeof failure === 'string'), 'it does not say whether it was paused or had failed');
   require(isCount(status, 0xff) &&
     consistent(state, status) &&
     state !== 'suspending', `its status ${status} does not go with "${state}"`);
@@ -95,7 +97,7 @@ function checkConfig({ config }: DeviceBody, device: Device): void {
   require(Array.isArray(config.bytes) &&
     config.bytes.every((byte) => isCount(byte, 0xff)) &&
     isCount(config.generation, 0xffff_ffff), 'its configuration space is not bytes');
-  const flags = [config.changeHeld, config.notificationOwed];
+  const flags = [config.changedSinceRead, config.changeHeld, config.notificationOwed];
   require(flags.every((flag) => typeof flag === 'boolean'), 'it does not say what of its configuration was held back');
   require(config.bytes.length ===
     device.configSize, `its configuration space has ${config.bytes.length} bytes, this device's ${device.configSize}`);
@@ -106,7 +108,9 @@ function checkQueue(queue: DeviceBody['queues'][number], index: number, maxSize:
   require(isObject(queue) &&
     isCount(queue.size, maxSize), `${what} has ${queue?.size} entries, this device's at most ${maxSize}`);
   const areas = [queue.descriptorArea, queue.driverArea, queue.deviceArea];
-  require(areas.every((area) => isCount(area, Number.MAX_SAFE_INTEGER)), `the areas of ${what} are not addresses`);
+  // What a driver writes into a register that it never uses may be no address of any memory.
+  require(areas.every((area) => isCount(area, 2 ** 64)), `the areas of ${what} are not addresses`);
+  require(typeof queue.enabled === 'boolean', `${what} does not say whether it is enabled`);
   const { positions } = queue;
   if (positions === null) return;
   require(queue.enabled === true, `${what} has positions but is not enabled`);
