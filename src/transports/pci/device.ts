@@ -122,7 +122,8 @@ export class PciDevice implements PciFunction, RegisterContext {
     return value;
   }
 
-  writeBar(bar: number, offset: number, width: AccessWidth, value: number): void {
+  writeBar(bar: number, offset: number, width: AccessWidth, written: number): void {
+    const value = width === 4 ? written >>> 0 : written & (2 ** (8 * width) - 1);
     const { common, notify, device } = this.#structures;
     if (inside(notify, bar, offset, width)) {
       if (this.onAccess !== undefined) this.onAccess({ register: 'notify', kind: 'write', width, value });
@@ -144,9 +145,16 @@ export class PciDevice implements PciFunction, RegisterContext {
 
   restore(state: unknown): void {
     const body = unseal(state, FORMAT, VERSION) as { device?: unknown; isr?: unknown; select?: Selectors };
-    const { isr, select } = body;
-    const numbers = [isr, select?.deviceFeature, select?.driverFeature, select?.queue];
-    if (!numbers.every((value) => Number.isInteger(value)) || (isr as number) > (Isr.QUEUE | Isr.CONFIG)) {
+    const { isr, select } = body ?? {};
+    const limits = [
+      [isr, Isr.QUEUE | Isr.CONFIG],
+      [select?.deviceFeature, 0xffff_ffff],
+      [select?.driverFeature, 0xffff_ffff],
+      [select?.queue, 0xffff],
+    ] as const;
+    if (
+      !limits.every(([value, most]) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most)
+    ) {
       throw new StateError('the saved virtio-pci function has registers that cannot be');
     }
     this.device.restore(body.device);
