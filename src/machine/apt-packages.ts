@@ -43,14 +43,22 @@ export class AptPackages {
     });
   }
 
-  /** The names that `name` depends on, versions and alternatives left out. */
+  /** The names that `name`, or `name=version`, depends on; versions and alternatives left out. */
   async dependencies(name: string): Promise<string[]> {
     const record = await this.#run('apt-cache', ['show', '--no-all-versions', name]);
     const field = /^Depends: *(.*)$/m.exec(record)?.[1] ?? '';
     return field.split(',').flatMap((entry) => /^\s*([^\s(|:]+)/.exec(entry)?.[1] ?? []);
   }
 
-  /** Downloads packages, not what they depend on. */
+  /** The version that would be downloaded. */
+  async version(name: string): Promise<string> {
+    const record = await this.#run('apt-cache', ['show', '--no-all-versions', name]);
+    const version = /^Version: *(\S+)/m.exec(record)?.[1];
+    if (version === undefined) throw new TransportError(`apt-cache knows no version of ${name}`);
+    return version;
+  }
+
+  /** Downloads packages, not what they depend on; of `name=version` that version. */
   async download(names: readonly string[]): Promise<DebianPackage[]> {
     const folder = join(this.#folder, 'packages');
     await this.#run('apt-get', ['download', ...names], {
@@ -67,7 +75,9 @@ export class AptPackages {
       packages.push({ name, version, file });
     }
     for (const name of names) {
-      if (!packages.some((entry) => entry.name === name)) throw new TransportError(`apt-get did not download ${name}`);
+      const [wanted] = name.split('=');
+      if (!packages.some((entry) => entry.name === wanted))
+        throw new TransportError(`apt-get did not download ${name}`);
     }
     return packages;
   }

@@ -5,10 +5,11 @@ import { basename, dirname, join } from 'node:path';
 import { TransportError } from '../spec/fault.ts';
 import { AptPackages, type DebianPackage, unpackPackage } from './apt-packages.ts';
 import { cachedFolder, defaultCacheFolder } from './cache-folder.ts';
-import { buildInitramfs, moduleSets, readGuestScripts } from './initramfs.ts';
+import { buildInitramfs, moduleSets, readGuestScripts, SUSPEND_FOLDER, suspendModuleSets } from './initramfs.ts';
 import { KernelModules } from './kernel-modules.ts';
 import type { OnProgress } from './progress.ts';
 import { ProgramMissing } from './run-program.ts';
+import { buildSuspendModules, type SuspendModules } from './suspend-modules.ts';
 
 /** Paths, and the version in words. */
 export interface GuestFiles {
@@ -17,6 +18,8 @@ export interface GuestFiles {
   readonly bios: string;
   readonly vgaBios: string | undefined;
   readonly version: string;
+  /** The lists of modules that the guest has to load to use its devices; `virtio` by default. */
+  readonly load?: readonly string[];
 }
 
 export interface GuestFileOptions {
@@ -26,6 +29,8 @@ export interface GuestFileOptions {
   readonly bios?: string;
   /** By default vgabios-stdvga.bin next to a given `bios`, if it is there. */
   readonly vgaBios?: string;
+  /** Drivers that suspend their devices (VIRTIO_F_SUSPEND) in place of Debian's; built here, with gcc and make. */
+  readonly suspend?: boolean;
   readonly cacheFolder?: string;
   readonly onProgress?: OnProgress;
 }
@@ -35,6 +40,8 @@ const architecture = 'i386';
 const kernelMetaPackage = 'linux-image-686';
 /** To be raised when the way the files are built changes. */
 const recipe = 1;
+/** The list of modules with drivers that suspend. */
+const SUSPEND_SET = 'virtio-suspend';
 
 /**
  * Finds, downloads or builds the files. Throws RangeError for half of a pair, TransportError when a given file cannot be
@@ -53,6 +60,7 @@ export async function guestFiles(options: GuestFileOptions = {}): Promise<GuestF
     bios: bios ?? built!.bios,
     vgaBios,
     version: kernel === undefined ? built!.version : `given: ${basename(kernel)}`,
+    ...(options.suspend ? { load: [SUSPEND_SET] } : {}),
   };
   for (const file of [files.kernel, files.initrd, files.bios, ...(vgaBios === undefined ? [] : [vgaBios])]) {
     await access(file).catch((cause: Error) => {
@@ -77,14 +85,18 @@ async function debianFiles(options: GuestFileOptions): Promise<GuestFiles> {
   );
   const packages = JSON.parse(await readFile(join(packageFolder, 'packages.json'), 'utf8')) as DebianPackage[];
   const scripts = await readGuestScripts();
-  const key = createHash('sha256').update(JSON.stringify([recipe, packages, moduleSets]));
+  const kernel = packages.find((entry) => isKernel(entry.name))!;
+  const suspendModules = options.suspend ? (await suspendModulesFor(kernel, cache, options)).folder : undefined;
+  const sets = suspendModules === undefined ? moduleSets : { ...moduleSets, ...suspendModuleSets };
+  const ours = suspendModules === undefined ? [] : [basename(suspendModules)];
+  const key = createHash('sha256').update(JSON.stringify([recipe, packages, sets, ...ours]));
   for (const [name, data] of scripts) key.update(`${name}\0`).update(data).update('\0');
   const name = key.digest('hex').slice(0, 16);
   const folder = await cachedFolder(join(cache, `guest-${name}`), async (target) => {
     options.onProgress?.({ name: 'building the guest', detail: 'unpacking the kernel' });
-    await build(target, new Map(packages.map((entry) => [entry.name, join(packageFolder, entry.file)])), scripts);
+    const files = new Map(packages.map((entry) => [entry.name, join(packageFolder, entry.file)]));
+    await build(target, files, scripts, suspendModules);
   });
-  const kernel = packages.find((entry) => isKernel(entry.name))!;
   return {
     kernel: join(folder, 'vmlinuz'),
     initrd: join(folder, 'initrd.gz'),
@@ -127,14 +139,37 @@ function isKernel(name: string): boolean {
   return /^linux-image-\d/.test(name);
 }
 
-async function build(target: string, packages: Map<string, string>, scripts: Map<string, Uint8Array>): Promise<void> {
+function suspendModulesFor(
+  { name, version }: DebianPackage,
+  cacheFolder: string,
+  { onProgress }: GuestFileOptions,
+): Promise<SuspendModules> {
+  const kernel = { name, version };
+  return buildSuspendModules({
+    architecture,
+    kernel,
+    cacheFolder,
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+}
+
+async function build(
+  target: string,
+  packages: Map<string, string>,
+  scripts: Map<string, Uint8Array>,
+  suspendModules: string | undefined,
+): Promise<void> {
   const tree = join(target, 'unpacked');
   for (const file of packages.values()) await unpackPackage(file, tree);
   const version = (await readdir(join(tree, 'lib/modules')))[0];
   if (version === undefined) throw new TransportError('the kernel package has no modules');
+  const modules = await KernelModules.in(join(tree, 'lib/modules', version));
   const initrd = await buildInitramfs({
     busybox: await readFile(join(tree, 'bin/busybox')),
-    modules: await KernelModules.in(join(tree, 'lib/modules', version)),
+    modules,
+    ...(suspendModules === undefined
+      ? {}
+      : { suspendModules: await modules.replacedBy(suspendModules, SUSPEND_FOLDER) }),
     scripts,
   });
   await writeFile(join(target, 'initrd.gz'), initrd);

@@ -11,7 +11,8 @@ export {
 export { fingerprintDisk } from './disk-fingerprint.ts';
 export type { CommandResult } from './guest-commands.ts';
 export { type GuestFileOptions, type GuestFiles, guestFiles } from './guest-files.ts';
-export { moduleSets } from './initramfs.ts';
+export { moduleSets, suspendModuleSets } from './initramfs.ts';
+export type { KernelPackage } from './kernel-sources.ts';
 export { defaultCommandLine, defaultMemoryBytes, Machine, type MachineOptions } from './machine.ts';
 export { decodeOverlay, encodeOverlay } from './overlay-section.ts';
 export type { OnProgress, ProgressStep } from './progress.ts';
@@ -19,3 +20,10 @@ export { type StartOptions, startMachine } from './ready-state.ts';
 export { readSavedMachine, type SavedMachine, type Sections, writeSavedMachine } from './saved-machine.ts';
 export type { DescribedDevice, DescribedDisk, MachineDescription } from './saved-machine-manifest.ts';
 export type { SerialLine } from './serial-line.ts';
+export {
+  buildSuspendModules,
+  type GuestArchitecture,
+  type SuspendModules,
+  type SuspendModulesOptions,
+  suspendDiff,
+} from './suspend-modules.ts';

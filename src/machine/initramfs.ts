@@ -15,13 +15,23 @@ export const moduleSets: Readonly<Record<string, readonly string[]>> = {
   ata: ['ata_piix', 'sd_mod'],
 };
 
+/** The same with drivers that can suspend their devices, where those were built; see `buildSuspendModules`. */
+export const suspendModuleSets: Readonly<Record<string, readonly string[]>> = {
+  'virtio-suspend': ['virtio_pci', 'virtio_blk', 'irq_wake'],
+};
+
 /** Where the guest's scripts are: next to src/ and dist/ alike. */
 export const guestScripts: URL = new URL('../../guest/', import.meta.url);
+
+/** Below the guest's /lib/modules: drivers of ours that have the names of stock ones. */
+export const SUSPEND_FOLDER = 'suspend';
 
 export interface InitramfsSources {
   /** A statically linked busybox. */
   readonly busybox: Uint8Array;
   readonly modules: KernelModules;
+  /** The same modules with ours in place of those that they replace. */
+  readonly suspendModules?: KernelModules;
   /** Names and contents of the scripts; `init` among them. */
   readonly scripts: ReadonlyMap<string, Uint8Array>;
 }
@@ -41,19 +51,24 @@ export async function buildInitramfs(sources: InitramfsSources): Promise<Uint8Ar
   for (const [name, data] of sources.scripts) {
     entries.push({ path: name === 'init' ? name : `bin/${name}`, mode: FileMode.PROGRAM, data });
   }
-  entries.push(...(await moduleEntries(sources.modules)));
+  entries.push(...(await moduleEntries(sources)));
   return promisify(gzip)(packArchive(entries), { level: 6 });
 }
 
-async function moduleEntries(modules: KernelModules): Promise<ArchiveEntry[]> {
+async function moduleEntries({ modules, suspendModules }: InitramfsSources): Promise<ArchiveEntry[]> {
   const objects = new Map<string, Uint8Array>();
   const lists: ArchiveEntry[] = [];
-  for (const [set, wanted] of Object.entries(moduleSets)) {
-    const order = await modules.inLoadOrder(wanted);
-    for (const module of order) objects.set(module.name, module.object);
-    const data = new TextEncoder().encode(order.map((module) => `${module.name}\n`).join(''));
+  const add = async (set: string, from: KernelModules, wanted: readonly string[]): Promise<void> => {
+    const order = await from.inLoadOrder(wanted);
+    for (const { place, object } of order) objects.set(place, object);
+    const data = new TextEncoder().encode(order.map(({ place }) => `${place}\n`).join(''));
     lists.push({ path: `lib/modules/${set}.list`, mode: FileMode.FILE, data });
+  };
+  for (const [set, wanted] of Object.entries(moduleSets)) await add(set, modules, wanted);
+  if (suspendModules !== undefined) {
+    lists.push({ path: `lib/modules/${SUSPEND_FOLDER}`, mode: FileMode.FOLDER });
+    for (const [set, wanted] of Object.entries(suspendModuleSets)) await add(set, suspendModules, wanted);
   }
-  const files = [...objects].map(([name, data]) => ({ path: `lib/modules/${name}.ko`, mode: FileMode.FILE, data }));
-  return [...files, ...lists];
+  const files = [...objects].map(([place, data]) => ({ path: `lib/modules/${place}.ko`, mode: FileMode.FILE, data }));
+  return [...lists, ...files];
 }

@@ -8,26 +8,33 @@ import { runProgram } from './run-program.ts';
 export interface KernelModule {
   /** With underscores, as in /sys/module. */
   readonly name: string;
+  /** Where the guest has it below /lib/modules, without ".ko". */
+  readonly place: string;
   /** The object file, not compressed. */
   readonly object: Uint8Array;
 }
 
+interface ModuleFile {
+  readonly file: string;
+  readonly place: string;
+}
+
 /** All modules below a folder such as lib/modules/VERSION. */
 export class KernelModules {
-  readonly #files: ReadonlyMap<string, string>;
+  readonly #files: ReadonlyMap<string, ModuleFile>;
   readonly #loaded = new Map<string, KernelModule>();
 
-  private constructor(files: ReadonlyMap<string, string>) {
+  private constructor(files: ReadonlyMap<string, ModuleFile>) {
     this.#files = files;
   }
 
   static async in(folder: string): Promise<KernelModules> {
-    const files = new Map<string, string>();
-    for (const path of await readdir(folder, { recursive: true })) {
-      const name = /^(.*)\.ko(\.xz|\.gz)?$/.exec(basename(path))?.[1];
-      if (name !== undefined) files.set(moduleName(name), join(folder, path));
-    }
-    return new KernelModules(files);
+    return new KernelModules(await moduleFiles(folder, ''));
+  }
+
+  /** These modules, but those of `folder` instead where it has one; the guest has them below `place`. */
+  async replacedBy(folder: string, place: string): Promise<KernelModules> {
+    return new KernelModules(new Map([...this.#files, ...(await moduleFiles(folder, `${place}/`))]));
   }
 
   /** The modules `names` and what they need, each after what it needs. Throws TransportError when one is not there. */
@@ -46,12 +53,22 @@ export class KernelModules {
   async #load(name: string): Promise<KernelModule> {
     const known = this.#loaded.get(name);
     if (known !== undefined) return known;
-    const file = this.#files.get(name);
-    if (file === undefined) throw new TransportError(`the kernel package has no module ${name}`);
-    const module = { name, object: await readObject(file) };
+    const found = this.#files.get(name);
+    if (found === undefined) throw new TransportError(`the kernel package has no module ${name}`);
+    const module = { name, place: found.place, object: await readObject(found.file) };
     this.#loaded.set(name, module);
     return module;
   }
+}
+
+async function moduleFiles(folder: string, prefix: string): Promise<Map<string, ModuleFile>> {
+  const files = new Map<string, ModuleFile>();
+  for (const path of await readdir(folder, { recursive: true })) {
+    const name = /^(.*)\.ko(\.xz|\.gz)?$/.exec(basename(path))?.[1];
+    if (name === undefined) continue;
+    files.set(moduleName(name), { file: join(folder, path), place: `${prefix}${moduleName(name)}` });
+  }
+  return files;
 }
 
 /** What a module's own description says that it depends on. */

@@ -12,7 +12,7 @@ import { defaultCommandLine, defaultMemoryBytes, Machine, type MachineOptions } 
 
 export interface StartOptions extends MachineOptions {
   readonly cacheFolder?: string;
-  /** Lists of modules that the guest loads when it goes on; see `moduleSets`. `virtio` by default. */
+  /** Lists of modules that the guest loads when it goes on; see `moduleSets`. By default what the files say, else `virtio`. */
   readonly load?: readonly string[];
 }
 
@@ -35,7 +35,7 @@ export async function startMachine(options: StartOptions): Promise<Machine> {
   const machine = (await fromReadyState(file, options)) ?? (await bootAndKeep(file, options));
   try {
     options.onProgress?.({ name: 'starting the guest' });
-    await machine.go(options.load);
+    await machine.go(options.load ?? options.files.load);
   } catch (error) {
     await machine.destroy();
     throw error;

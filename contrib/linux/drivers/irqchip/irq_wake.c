@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Lets an interrupt wake the machine from suspend-to-idle although its chip knows
+ * nothing of that, as the i8259A: there is nothing to set up, as the chip keeps its
+ * power. For the serial port of emulated PCs without ACPI.
+ */
+#include <linux/irq.h>
+#include <linux/module.h>
+
+static unsigned int irq = 4;
+module_param(irq, uint, 0444);
+MODULE_PARM_DESC(irq, "The interrupt whose chip it is (4, the first serial port)");
+
+static struct irq_chip *chip;
+
+static int __init irq_wake_init(void)
+{
+	chip = irq_get_chip(irq);
+	if (!chip || chip->irq_set_wake || (chip->flags & IRQCHIP_SKIP_SET_WAKE))
+		return -ENODEV;
+	chip->flags |= IRQCHIP_SKIP_SET_WAKE;
+	return 0;
+}
+
+static void __exit irq_wake_exit(void)
+{
+	chip->flags &= ~IRQCHIP_SKIP_SET_WAKE;
+}
+
+module_init(irq_wake_init);
+module_exit(irq_wake_exit);
+
+MODULE_DESCRIPTION("Wake-up from suspend-to-idle by an interrupt whose chip has no say in it");
+MODULE_LICENSE("GPL");
