@@ -52,9 +52,10 @@ export class PciDriverTransport implements DriverTransport {
   static async open(access: PciAccess): Promise<PciDriverTransport> {
     const vendor = await access.readConfig(PciHeader.VENDOR, 2);
     const device = await access.readConfig(PciHeader.DEVICE, 2);
-    if (vendor !== PCI_VENDOR || device < PCI_DEVICE_BASE || device > PCI_DEVICE_BASE + 0x3f) {
+    const isModern = device >= PCI_DEVICE_BASE && device <= PCI_DEVICE_BASE + 0x3f;
+    if (vendor !== PCI_VENDOR || !isModern) {
       throw new ProtocolError(
-        'pci.device.discovery.2',
+        vendor === PCI_VENDOR ? 'pci.device.discovery.2' : 'pci.device.discovery.1',
         `PCI device ${vendor.toString(16)}:${device.toString(16)} is no modern virtio device`,
       );
     }
@@ -112,17 +113,22 @@ export class PciDriverTransport implements DriverTransport {
   }
 
   async readConfig(offset: number, length: number): Promise<Uint8Array> {
-    const { bar, offset: start } = this.#structures.device;
+    const { bar, offset: start, length: present } = this.#structures.device;
     const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++) bytes[i] = await this.#access.readBar(bar, start + offset + i, 1);
+    // What lies behind the structure is something else, and a read of it may have an effect.
+    const end = Math.min(length, present - offset);
+    for (let i = 0; i < end; i++) bytes[i] = await this.#access.readBar(bar, start + offset + i, 1);
     return bytes;
   }
 
   async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
-    const { bar, offset: start } = this.#structures.device;
+    const { bar, offset: start, length: present } = this.#structures.device;
     const value = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0);
     if (bytes.length !== 1 && bytes.length !== 2 && bytes.length !== 4) {
       throw new RangeError(`a configuration field of ${bytes.length} bytes is written in parts of 1, 2 or 4`);
+    }
+    if (offset + bytes.length > present) {
+      throw new RangeError(`the device configuration has ${present} bytes, and nothing at ${offset}`);
     }
     await this.#access.writeBar(bar, start + offset, bytes.length, value);
   }
@@ -184,15 +190,15 @@ async function findStructures(access: PciAccess): Promise<PciStructures> {
     }
     at = (await access.readConfig(at + VirtioPciCap.NEXT, 1)) & ~3;
   }
-  const need = (type: number, name: string): PciStructure & { multiplier: number } => {
+  const need = (type: number, rule: string, name: string): PciStructure & { multiplier: number } => {
     const structure = found.get(type);
-    if (structure === undefined) throw new ProtocolError('pci.device.common.2', `the device has no ${name} structure`);
+    if (structure === undefined) throw new ProtocolError(rule, `the device has no ${name} structure`);
     return structure;
   };
   return {
-    common: need(VirtioPciCapType.COMMON, 'common configuration'),
-    isr: need(VirtioPciCapType.ISR, 'ISR'),
-    notify: need(VirtioPciCapType.NOTIFY, 'notification'),
+    common: need(VirtioPciCapType.COMMON, 'pci.device.common.2', 'common configuration'),
+    isr: need(VirtioPciCapType.ISR, 'pci.device.isr.1', 'ISR'),
+    notify: need(VirtioPciCapType.NOTIFY, 'pci.device.notifycap.1', 'notification'),
     device: found.get(VirtioPciCapType.DEVICE) ?? { bar: 0, offset: 0, length: 0 },
   };
 }
