@@ -3,8 +3,14 @@
  * it is loaded. Names are v86's. Numbers that v86 hands out may be signed; port handlers return signed 32-bit values.
  */
 
-/** An instance of v86's class V86. */
-export interface V86Emulator {
+/** An instance of v86's class V86 as its own types show it: they say nothing of what is inside. */
+export interface V86Instance {
+  add_listener(event: 'emulator-ready', listener: () => void): void;
+  remove_listener(event: 'emulator-ready', listener: () => void): void;
+}
+
+/** The same with what is inside. */
+export interface V86Emulator extends V86Instance {
   /** There from the event emulator-ready on. */
   readonly v86: { readonly cpu: V86Cpu };
   add_listener(event: string, listener: (value: never) => void): void;

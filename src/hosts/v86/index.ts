@@ -1,4 +1,4 @@
-export type { V86Emulator } from './emulator.ts';
+export type { V86Emulator, V86Instance } from './emulator.ts';
 export {
   assignPlaces,
   type FunctionToPlug,

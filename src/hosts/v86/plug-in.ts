@@ -2,7 +2,7 @@ import { GuestMemory } from '../../memory/guest-memory.ts';
 import { PciHeader } from '../../spec/pci.ts';
 import type { PciFunction } from '../../transports/pci/function.ts';
 import { routeConfigAccess } from './config-access.ts';
-import type { V86Cpu, V86Emulator, V86Uart } from './emulator.ts';
+import type { V86Cpu, V86Emulator, V86Instance, V86Uart } from './emulator.ts';
 import { GuestRam } from './guest-ram.ts';
 import { InterruptLines } from './interrupt-lines.ts';
 import { registerIoBar } from './io-ports.ts';
@@ -39,7 +39,7 @@ const FIRST_PORT = 0xe000;
  * is stopped and no device is paused: the functions are reset first.
  */
 export function plugIn(
-  emulator: V86Emulator,
+  emulator: V86Instance,
   functions: readonly FunctionToPlug[],
   options: PlugInOptions = {},
 ): V86Host {
@@ -75,14 +75,14 @@ export class V86Host {
   /** The interrupt controller is being restored: levels are compared when that is done. */
   #restoring = false;
 
-  constructor(emulator: V86Emulator, places: readonly Place[], memory: GuestMemory) {
+  constructor(emulator: V86Instance, places: readonly Place[], memory: GuestMemory) {
     this.places = places;
     this.memory = memory;
     this.attached = new Promise((resolve, reject) => {
       const ready = (): void => {
         emulator.remove_listener('emulator-ready', ready);
         try {
-          this.#attach(emulator.v86.cpu);
+          this.#attach((emulator as V86Emulator).v86.cpu);
           resolve();
         } catch (error) {
           reject(error);
