@@ -36,8 +36,12 @@ export class RequestQueue {
     return this.#queue.outstanding + this.#waiting.length;
   }
 
-  /** Offers a request to the device; when the queue is full, as soon as there is room. */
+  /** Offers a request to the device; when the queue is full, as soon as there is room. Throws RangeError when there never is. */
   submit(request: QueuedRequest): void {
+    const { count } = request.buffers;
+    const { size } = this.#queue.layout;
+    if (count < 1 || count > size)
+      throw new RangeError(`a request has 1 to ${size} buffers in this queue, not ${count}`);
     if (this.#waiting.length > 0 || !this.#offer(request)) this.#waiting.push(request);
   }
 
