@@ -7,8 +7,9 @@ import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/featur
 import { MAX_SPLIT_QUEUE_SIZE } from '../spec/split-ring.ts';
 import { Status } from '../spec/status.ts';
 import type { AbortSignalLike } from './abort-signal.ts';
+import { Life } from './life.ts';
 import { RequestQueue } from './request-queue.ts';
-import { asError, faultOf, StatusWaitError, waitForStatus } from './status-wait.ts';
+import { asError, faultOf, type StatusWait, StatusWaitError, waitForStatus } from './status-wait.ts';
 import type { DriverTransport } from './transport.ts';
 
 /** What a driver of one device type brings. */
@@ -49,6 +50,8 @@ const GENERIC: FeatureSet = featureSet(
 );
 const DEFAULT_LIMIT_MS = 10_000;
 const CONFIG_ATTEMPTS = 100;
+/** What a register reads as when there is no device behind it. */
+const GONE = 0xff;
 
 /**
  * The driver end that all device types share: initialisation (§3.1), requests, suspend and resume (§3.4), and what to do
@@ -57,15 +60,21 @@ const CONFIG_ATTEMPTS = 100;
 export class Driver {
   readonly transport: DriverTransport;
   readonly allocator: GuestAllocator;
-  /** Called when the driver lost its device; every request was rejected with the same error. */
+  /** Called when the driver lost its device; every request was rejected with the same error, but for an earlier reset's. */
   onFailed: ((error: Error) => void) | undefined;
 
   readonly #type: DriverType;
   readonly #options: DriverOptions;
   readonly #clock: Clock;
   #queues: RequestQueue[] = [];
+  /** Queues of former lives, whose memory the device may still know. */
+  readonly #abandoned: RequestQueue[] = [];
   #state: DriverState = 'reset';
   #features: FeatureSet = 0n;
+  #life = new Life();
+  /** Why the requests that are out will be rejected: the first reason since they were made. */
+  #lossReason: Error | undefined;
+  #resetting: Promise<void> | undefined;
 
   constructor(type: DriverType, transport: DriverTransport, allocator: GuestAllocator, options: DriverOptions = {}) {
     this.#type = type;
@@ -102,41 +111,47 @@ export class Driver {
     throw new StateError(`${what}: ${advice[this.#state]}`);
   }
 
-  /** Resets the device and sets it up (§3.1.1). Requests that were out are rejected. Rejects when the device does not suit. */
+  /**
+   * Resets the device and sets it up (§3.1.1). Requests that were out are rejected. Rejects when the device does not suit,
+   * and when a reset or another initialisation comes meanwhile.
+   */
   async initialize(): Promise<void> {
     if (this.transport.deviceId !== this.#type.deviceId) {
       throw new RangeError(
         `this driver is for device id ${this.#type.deviceId}, the device has ${this.transport.deviceId}`,
       );
     }
-    await this.reset();
+    const life = this.#endLife(resetByDriver(), 'reset');
+    await this.#resetDevice();
+    life.check();
     try {
-      await this.#negotiate();
-      await this.#setUpQueues();
-      this.transport.onUsedBuffer = () => this.#collect();
+      await this.#negotiate(life);
+      await this.#setUpQueues(life);
+      this.transport.onUsedBuffer = () => this.#usedBufferInterrupt();
       this.transport.onConfigChange = () => void this.#configInterrupt();
       this.transport.onLost = (error) => void this.#giveUp(error);
-      await this.#addStatus(Status.DRIVER_OK);
+      await this.#addStatus(Status.DRIVER_OK, life);
+      // A device that fails over what it was set up with says so now; its interrupt may have come before anybody listened.
+      const fault = faultOf(await this.transport.readStatus(), 'initialize');
+      life.check();
+      if (fault !== undefined) throw fault;
       this.#state = 'running';
     } catch (error) {
-      this.#abandon(asError(error));
-      this.#state = 'failed';
-      await this.#addStatus(Status.FAILED);
+      life.check();
+      const failed = this.#endLife(asError(error), 'failed');
+      this.#abandon();
+      await this.#addStatus(Status.FAILED, failed).catch(() => {});
       throw error;
     }
   }
 
-  /** Resets the device; requests that are out are rejected with `reason`, when the device no longer touches their memory. */
-  async reset(reason: Error = new StateError('the device was reset by its driver')): Promise<void> {
-    this.#state = 'reset';
-    for (const queue of this.#queues) queue.hold();
-    await this.transport.writeStatus(0);
-    const end = this.#clock.now() + (this.#options.resetLimitMs ?? DEFAULT_LIMIT_MS);
-    while ((await this.transport.readStatus()) !== 0) {
-      if (this.#clock.now() >= end) throw new StateError('the device does not end its reset');
-      await new Promise<void>((resolve) => this.#clock.after(1, resolve));
-    }
-    for (const queue of this.#abandon(reason)) queue.release();
+  /**
+   * Resets the device; requests that are out are rejected with `reason`, when the device no longer touches their memory. Ends
+   * whatever is under way: an initialisation, a suspend, a resume reject with `reason`.
+   */
+  async reset(reason: Error = resetByDriver()): Promise<void> {
+    this.#endLife(reason, 'reset');
+    await this.#resetDevice();
   }
 
   /**
@@ -156,13 +171,7 @@ export class Driver {
     this.#state = 'suspending';
     for (const queue of this.#queues) queue.hold();
     const limitMs = options.limitMs ?? DEFAULT_LIMIT_MS;
-    await this.#orGiveUp(async () => {
-      await this.#addStatus(Status.SUSPEND);
-      await waitForStatus(this.transport, this.#clock, { what: 'suspend', limitMs, reached: isSuspended });
-      // The used rings are final now: what was completed while suspending is handed back before anybody saves this memory.
-      this.#collect();
-    });
-    this.#requireState('suspending', 'suspend');
+    await this.#transition(Status.SUSPEND, { what: 'suspend', limitMs, reached: isSuspended });
     this.#state = 'suspended';
     if (options.signal?.aborted === true) await this.resume({ limitMs });
     throwIfAborted(options.signal);
@@ -177,18 +186,9 @@ export class Driver {
     if (this.#state !== 'suspended') throw new StateError(`resume: the driver is ${this.#state}, not suspended`);
     throwIfAborted(options.signal);
     this.#state = 'resuming';
-    await this.#orGiveUp(async () => {
-      await this.#addStatus(Status.DRIVER_OK);
-      await waitForStatus(this.transport, this.#clock, {
-        what: 'resume',
-        limitMs: options.limitMs ?? DEFAULT_LIMIT_MS,
-        signal: options.signal,
-        reached: isRunning,
-      });
-    });
-    this.#requireState('resuming', 'resume');
+    const { limitMs = DEFAULT_LIMIT_MS, signal } = options;
+    await this.#transition(Status.DRIVER_OK, { what: 'resume', limitMs, signal, reached: isRunning });
     this.#state = 'running';
-    this.#collect();
     for (const queue of this.#queues) queue.letGo();
     this.#type.configChanged?.();
   }
@@ -217,18 +217,20 @@ export class Driver {
     await this.transport.writeConfig(offset, bytes);
   }
 
-  async #negotiate(): Promise<void> {
-    await this.#addStatus(Status.ACKNOWLEDGE);
-    await this.#addStatus(Status.DRIVER);
+  async #negotiate(life: Life): Promise<void> {
+    await this.#addStatus(Status.ACKNOWLEDGE, life);
+    await this.#addStatus(Status.DRIVER, life);
     const wanted = (GENERIC | this.#type.features) & ~featureSet(...(this.#options.decline ?? []));
     const offered = await this.transport.readFeatures();
+    life.check();
     this.#features = offered & wanted;
     if (!hasFeature(this.#features, Feature.VERSION_1)) {
       throw new ProtocolError('features.device.reserved.1', 'the device does not offer VIRTIO_F_VERSION_1');
     }
     await this.transport.writeFeatures(this.#features);
-    await this.#addStatus(Status.FEATURES_OK);
+    await this.#addStatus(Status.FEATURES_OK, life);
     const status = await this.transport.readStatus();
+    life.check();
     if ((status & Status.FEATURES_OK) === 0) {
       throw new ProtocolError(
         'features.device.2',
@@ -237,8 +239,9 @@ export class Driver {
     }
   }
 
-  async #setUpQueues(): Promise<void> {
+  async #setUpQueues(life: Life): Promise<void> {
     const count = await this.#type.queueCount(this.#features);
+    life.check();
     const features = {
       indirect: hasFeature(this.#features, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(this.#features, Feature.EVENT_IDX),
@@ -246,6 +249,7 @@ export class Driver {
     const packed = hasFeature(this.#features, Feature.RING_PACKED);
     for (let index = 0; index < count; index++) {
       const largest = await this.transport.readQueueSize(index);
+      life.check();
       if (largest === 0) throw new ProtocolError('pci.device.common.14', `the device has no queue ${index}`);
       if (largest > MAX_SPLIT_QUEUE_SIZE || !(packed || Number.isInteger(Math.log2(largest)))) {
         throw new ProtocolError('pci.device.common.15', `queue ${index} of the device has ${largest} entries`);
@@ -256,71 +260,121 @@ export class Driver {
         : new SplitDriverQueue(this.allocator, size, features);
       this.#queues.push(new RequestQueue(index, queue, (kicked) => this.transport.kick(kicked)));
       await this.transport.enableQueue(index, queue.layout);
+      life.check();
     }
   }
 
-  /** Bits are added, never taken away (§2.1.1). */
-  async #addStatus(bits: number): Promise<void> {
+  /**
+   * Bits are added, never taken away (§2.1.1). Throws when `life` has ended, and when the device is gone; with `what`, a
+   * request of a device that has to be all right for it, also when it is not.
+   */
+  async #addStatus(bits: number, life: Life, what?: string): Promise<void> {
     const status = await this.transport.readStatus();
-    if (status === 0xff) throw faultOf(status, 'status')!;
+    life.check();
+    const fault = what !== undefined || status === GONE ? faultOf(status, what ?? 'status') : undefined;
+    if (fault !== undefined) throw fault;
     await this.transport.writeStatus(status | bits);
   }
 
+  /** Asks for a suspend or a resume, once, and waits for it; a device that does not do it is given up. */
+  async #transition(bit: number, wait: StatusWait): Promise<void> {
+    const life = this.#life;
+    try {
+      await this.#addStatus(bit, life, wait.what);
+      await waitForStatus(this.transport, this.#clock, { ...wait, check: () => life.check() });
+      life.check();
+      // Suspended, the used rings are final: what was completed is handed back before anybody saves this memory.
+      this.#collect();
+    } catch (error) {
+      life.check();
+      await this.#giveUp(asError(error));
+      throw error instanceof StatusWaitError && error.fault === 'aborted' ? error.cause : error;
+    }
+  }
+
+  /** Hands back what was used. Throws ProtocolError when the device lies. */
   #collect(): void {
+    for (const queue of this.#queues) queue.collect();
+  }
+
+  #usedBufferInterrupt(): void {
     if (this.#state === 'reset' || this.#state === 'failed' || this.#state === 'suspended') return;
     try {
-      for (const queue of this.#queues) queue.collect();
+      this.#collect();
     } catch (error) {
       void this.#giveUp(asError(error));
     }
   }
 
   async #configInterrupt(): Promise<void> {
+    const life = this.#life;
     try {
       const fault = faultOf(await this.transport.readStatus(), 'configuration change');
-      if (this.#state !== 'running') return;
+      if (life.ended || this.#state !== 'running') return;
       if (fault !== undefined) await this.#giveUp(fault);
       else this.#type.configChanged?.();
     } catch (error) {
-      await this.#giveUp(asError(error));
-    }
-  }
-
-  async #orGiveUp(action: () => Promise<void>): Promise<void> {
-    try {
-      await action();
-    } catch (error) {
-      await this.#giveUp(asError(error));
-      throw error instanceof StatusWaitError && error.fault === 'aborted' ? error.cause : error;
+      if (!life.ended) await this.#giveUp(asError(error));
     }
   }
 
   /** The device is of no use any more: tell it so, reset it, and reject every request. Does not reject. */
   async #giveUp(error: Error): Promise<void> {
-    if (this.#state === 'failed' || this.#state === 'reset') return;
-    this.#state = 'failed';
+    if (this.#state === 'failed' || (this.#state === 'reset' && this.#queues.length === 0)) return;
+    const life = this.#endLife(error, 'failed');
     try {
       const answers = !(error instanceof StatusWaitError) || error.fault === 'limit' || error.fault === 'aborted';
-      if (answers) await this.#addStatus(Status.FAILED);
-      await this.reset(error);
+      if (answers) await this.#addStatus(Status.FAILED, life);
+      await this.#resetDevice();
     } catch {
-      // The device does not even reset: it may still write to the rings, whose memory is therefore not given back.
-      this.#abandon(error);
+      // The device does not even reset: it may still write to the rings, whose memory is kept until one succeeds.
+      if (!life.ended) this.#abandon();
     }
-    this.#state = 'failed';
     this.onFailed?.(error);
   }
 
-  #abandon(error: Error): readonly RequestQueue[] {
-    const queues = this.#queues;
-    this.#queues = [];
-    for (const queue of queues) queue.abandon(error);
-    return queues;
+  /** Ends what was begun, for `reason`. The rings are left alone from now on. */
+  #endLife(reason: Error, state: 'reset' | 'failed'): Life {
+    this.#life.end(reason);
+    this.#life = new Life();
+    this.#lossReason ??= reason;
+    this.#state = state;
+    for (const queue of this.#queues) queue.hold();
+    return this.#life;
   }
 
-  #requireState(state: DriverState, what: string): void {
-    if (this.#state !== state) throw new StateError(`${what}: the driver became ${this.#state} meanwhile`);
+  /** One reset serves all who ask for one while it is waited for. */
+  #resetDevice(): Promise<void> {
+    this.#resetting ??= this.#untilReset().finally(() => {
+      this.#resetting = undefined;
+    });
+    return this.#resetting;
   }
+
+  async #untilReset(): Promise<void> {
+    await this.transport.writeStatus(0);
+    const end = this.#clock.now() + (this.#options.resetLimitMs ?? DEFAULT_LIMIT_MS);
+    while ((await this.transport.readStatus()) !== 0) {
+      if (this.#clock.now() >= end) throw new StateError('the device does not end its reset');
+      await new Promise<void>((resolve) => this.#clock.after(1, resolve));
+    }
+    this.#abandon();
+    for (const queue of this.#abandoned.splice(0)) queue.release();
+  }
+
+  /** Every request is lost. */
+  #abandon(): void {
+    const reason = this.#lossReason ?? resetByDriver();
+    this.#lossReason = undefined;
+    const queues = this.#queues;
+    this.#queues = [];
+    this.#abandoned.push(...queues);
+    for (const queue of queues) queue.abandon(reason);
+  }
+}
+
+function resetByDriver(): StateError {
+  return new StateError('the device was reset by its driver');
 }
 
 function throwIfAborted(signal: AbortSignalLike | undefined): void {

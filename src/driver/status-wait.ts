@@ -23,6 +23,8 @@ export interface StatusWait {
   reached(status: number): boolean;
   readonly limitMs: number;
   readonly signal?: AbortSignalLike | undefined;
+  /** Asked after each read; throws when nobody waits for this any more. */
+  check?(): void;
 }
 
 const FIRST_PAUSE_MS = 0.1;
@@ -39,6 +41,7 @@ export async function waitForStatus(transport: DriverTransport, clock: Clock, wa
   const end = clock.now() + wait.limitMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     const status = await transport.readStatus();
+    wait.check?.();
     const fault = faultOf(status, wait.what);
     if (fault !== undefined) throw fault;
     if (wait.reached(status)) return;

@@ -5,22 +5,11 @@ import { Feature, featureSet } from '../../../src/spec/features.ts';
 import { makeDriverRig, startDriverRig } from '../../support/driver-rig.ts';
 import { settle } from '../../support/fake-clock.ts';
 import { ScriptedDevice } from '../../support/scripted-device.ts';
+import { watchRejections } from '../../support/unhandled-rejections.ts';
 
-const unhandled: unknown[] = [];
-const note = (reason: unknown): void => {
-  unhandled.push(reason);
-};
-
-beforeEach(() => {
-  unhandled.length = 0;
-  process.on('unhandledRejection', note);
-});
-
-afterEach(async () => {
-  await new Promise((resolve) => setImmediate(resolve));
-  process.off('unhandledRejection', note);
-  expect(unhandled).toEqual([]);
-});
+const rejections = watchRejections();
+beforeEach(rejections.start);
+afterEach(rejections.stop);
 
 describe('initialisation', () => {
   it('follows the order of the standard', async () => {

@@ -1,23 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StatusWaitError } from '../../../src/driver/status-wait.ts';
 import { StateError } from '../../../src/spec/fault.ts';
 import { Feature, featureSet } from '../../../src/spec/features.ts';
 import { type DriverRig, startDriverRig } from '../../support/driver-rig.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { outcome } from '../../support/outcome.ts';
+import { watchRejections } from '../../support/unhandled-rejections.ts';
 
-/** What a promise came to, without waiting for it. */
-function outcome(promise: Promise<unknown>): { value: 'pending' | 'done' | Error } {
-  const result: { value: 'pending' | 'done' | Error } = { value: 'pending' };
-  promise.then(
-    () => {
-      result.value = 'done';
-    },
-    (error: Error) => {
-      result.value = error;
-    },
-  );
-  return result;
-}
+const rejections = watchRejections();
+beforeEach(rejections.start);
+afterEach(rejections.stop);
 
 /** The device answers a suspend at once, and a resume. */
 async function suspendedRig(): Promise<DriverRig> {
