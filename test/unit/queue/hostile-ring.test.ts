@@ -41,7 +41,7 @@ describe('a device end names the rule that a ring breaks, and writes nothing', (
   }
 });
 
-it('a chain of more than 2^32 bytes is refused, one just below is taken (§2.7.5.1)', () => {
+it('a chain of more than 2^32 bytes is refused, one just below is taken (§2.7.5.2)', () => {
   const piece = 1 << 24;
   const memory = GuestMemory.over(new Uint8Array(piece));
   const raw = new RawQueue(memory, 512, 0);

@@ -93,7 +93,7 @@ describe('a device tells of used buffers', () => {
 });
 
 describe('a device asks for kicks', () => {
-  it('with EVENT_IDX at the next buffer, and leaves the used flags 0 (§2.7.10.1)', () => {
+  it('with EVENT_IDX at the next buffer, and leaves the used flags 0 (§2.7.10.2)', () => {
     for (const position of [0, 5, 0xfffe]) {
       const { raw, queue } = deviceAt(position, 3, true);
       queue.take();
@@ -143,7 +143,7 @@ function driverAt(position: number, eventIdx: boolean): { raw: RawQueue; queue: 
 }
 
 describe('a driver kicks', () => {
-  it('with EVENT_IDX when an entry lands on avail_event, whatever the flags say (§2.7.10.2)', () => {
+  it('with EVENT_IDX when an entry lands on avail_event, whatever the flags say (§2.7.10.1)', () => {
     const { raw, queue, list } = driverAt(0xfff0, true);
     const wrong: unknown[] = [];
     let position = 0xfff0;
@@ -165,7 +165,7 @@ describe('a driver kicks', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('without EVENT_IDX unless the flags say 1, whatever avail_event says (§2.7.10.2)', () => {
+  it('without EVENT_IDX unless the flags say 1, whatever avail_event says (§2.7.10.1)', () => {
     const { raw, queue, list } = driverAt(0, false);
     for (const [flags, event] of [
       [0, 0],
