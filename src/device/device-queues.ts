@@ -31,6 +31,9 @@ export interface DeviceQueuesHooks {
  */
 const ROUNDS_PER_TURN = 64;
 
+/** The same for buffers of an onDemand queue, which its type takes one by one. */
+const TAKES_PER_TURN = 4096;
+
 /**
  * The virtqueues of one device: takes buffers while the device serves, counts what is in processing, and publishes what
  * was used, once for each batch.
@@ -150,7 +153,16 @@ export class DeviceQueues {
   take(slot: QueueSlot): Chain | undefined {
     const { queue } = slot;
     if (queue === undefined || slot.orphans.count > 0 || !this.#hooks.serving()) return undefined;
-    return queue.take() ?? (queue.arm() ? queue.take() : undefined);
+    if (slot.takes === TAKES_PER_TURN) return undefined;
+    const chain = queue.take() ?? (queue.arm() ? queue.take() : undefined);
+    if (chain === undefined) slot.takes = 0;
+    else if (++slot.takes === TAKES_PER_TURN) {
+      this.#hooks.later(() => {
+        slot.takes = 0;
+        this.drain(slot);
+      });
+    }
+    return chain;
   }
 
   complete(slot: QueueSlot, chain: Chain, written: number): void {

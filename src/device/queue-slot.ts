@@ -20,6 +20,8 @@ export class QueueSlot {
   saved: QueueState | undefined;
   /** Chains that were out when the driver reset this queue alone; until they are back no new ones are taken from it. */
   readonly orphans: OrphanCount = { count: 0 };
+  /** Buffers of an onDemand queue that were taken since it was last found empty. */
+  takes = 0;
   /** Buffers are being taken from it in this call; a kick meanwhile sets `again`. */
   draining = false;
   again = false;
