@@ -34,7 +34,9 @@ export class Chain {
   readonly #offsets: number[] = [];
   readonly #lengths: number[] = [];
   #count = 0;
-  #readableCount = 0;
+  /** The segment of the last access, and the position of its first byte in the whole buffer. */
+  #segment = 0;
+  #segmentStart = 0;
 
   constructor(memory: GuestMemory) {
     this.#memory = memory;
@@ -58,14 +60,13 @@ export class Chain {
     this.live = false;
     this.orphans = undefined;
     this.#count = 0;
-    this.#readableCount = 0;
+    this.#segment = this.#segmentStart = 0;
   }
 
   /** For queues: appends a device-readable segment, checked to lie in `region`; comes before any writable one. */
   addReadable(region: MemoryRegion, offset: number, length: number): void {
     this.#add(region, offset, length);
     this.readableBytes += length;
-    this.#readableCount = this.#count;
   }
 
   /** For queues: appends a device-writable segment, checked to lie in `region`. */
@@ -85,19 +86,13 @@ export class Chain {
   read(position: number, target: Uint8Array, targetStart: number, length: number): void {
     this.#check(position, length, this.readableBytes, 'device-readable');
     checkRoom(target, targetStart, length);
-    let skip = position;
-    let done = 0;
-    for (let n = 0; done < length; n++) {
-      const size = this.#lengths[n]!;
-      if (skip >= size) {
-        skip -= size;
-        continue;
-      }
-      const piece = Math.min(size - skip, length - done);
-      const from = this.#offsets[n]! + skip;
+    for (let done = 0; done < length; ) {
+      const within = this.#seek(position + done);
+      const n = this.#segment;
+      const piece = Math.min(this.#lengths[n]! - within, length - done);
+      const from = this.#offsets[n]! + within;
       target.set(this.#regions[n]!.bytes.subarray(from, from + piece), targetStart + done);
       done += piece;
-      skip = 0;
     }
   }
 
@@ -105,69 +100,67 @@ export class Chain {
   write(position: number, source: Uint8Array, sourceStart: number, length: number): void {
     this.#check(position, length, this.writableBytes, 'device-writable');
     checkRoom(source, sourceStart, length);
-    let skip = position;
-    let done = 0;
-    for (let n = this.#readableCount; done < length; n++) {
-      const size = this.#lengths[n]!;
-      if (skip >= size) {
-        skip -= size;
-        continue;
-      }
-      const piece = Math.min(size - skip, length - done);
+    for (let done = 0; done < length; ) {
+      const within = this.#seek(this.readableBytes + position + done);
+      const n = this.#segment;
+      const piece = Math.min(this.#lengths[n]! - within, length - done);
       const region = this.#regions[n]!;
-      const to = this.#offsets[n]! + skip;
-      // A whole source needs no view of a part of it: a disk page goes to the driver without an allocation.
+      const to = this.#offsets[n]! + within;
+      // A whole source needs no view of a part of it: a disk block goes to the driver without an allocation.
       const whole = piece === source.length;
       region.bytes.set(whole ? source : source.subarray(sourceStart + done, sourceStart + done + piece), to);
       this.#memory.onWrite?.(region.address + to, piece);
       done += piece;
-      skip = 0;
     }
   }
 
   readU8(position: number): number {
     this.#check(position, 1, this.readableBytes, 'device-readable');
-    const n = this.#seek(0, position);
-    return this.#regions[n]!.bytes[this.#offsets[n]! + this.#within]!;
+    const within = this.#seek(position);
+    const n = this.#segment;
+    return this.#regions[n]!.bytes[this.#offsets[n]! + within]!;
   }
 
   readU16(position: number): number {
-    const n = this.#readFast(position, 2);
-    if (n >= 0) return this.#regions[n]!.view.getUint16(this.#offsets[n]! + this.#within, true);
+    const at = this.#fieldOffset(position, 2);
+    if (at >= 0) return this.#regions[this.#segment]!.view.getUint16(at, true);
     return this.readU8(position) | (this.readU8(position + 1) << 8);
   }
 
   readU32(position: number): number {
-    const n = this.#readFast(position, 4);
-    if (n >= 0) return this.#regions[n]!.view.getUint32(this.#offsets[n]! + this.#within, true);
+    const at = this.#fieldOffset(position, 4);
+    if (at >= 0) return this.#regions[this.#segment]!.view.getUint32(at, true);
     return this.readU16(position) + this.readU16(position + 2) * 0x1_0000;
   }
 
   writeU8(position: number, value: number): void {
     this.#check(position, 1, this.writableBytes, 'device-writable');
-    const n = this.#seek(this.#readableCount, position);
-    const region = this.#regions[n]!;
-    const to = this.#offsets[n]! + this.#within;
+    const within = this.#seek(this.readableBytes + position);
+    const region = this.#regions[this.#segment]!;
+    const to = this.#offsets[this.#segment]! + within;
     region.bytes[to] = value;
     this.#memory.onWrite?.(region.address + to, 1);
   }
 
-  /** Offset in the segment that `#seek` found. */
-  #within = 0;
-
-  #seek(first: number, position: number): number {
-    let n = first;
-    let rest = position;
-    while (rest >= this.#lengths[n]!) rest -= this.#lengths[n++]!;
-    this.#within = rest;
-    return n;
+  /**
+   * Goes to the segment of a byte of the whole buffer, and returns the byte's offset in it. Goes on from the last one, as most
+   * accesses follow each other: from the start each time, 1 MiB in 256 pages took 55 us instead of 12 (measured).
+   */
+  #seek(position: number): number {
+    if (position < this.#segmentStart) this.#segment = this.#segmentStart = 0;
+    let end = this.#segmentStart + this.#lengths[this.#segment]!;
+    while (position >= end) {
+      this.#segmentStart = end;
+      end += this.#lengths[++this.#segment]!;
+    }
+    return position - this.#segmentStart;
   }
 
-  /** The segment that holds all of a field, or -1 when the driver cut through it. */
-  #readFast(position: number, width: number): number {
+  /** Goes to the segment of a device-readable field: the field's offset in the region, or -1 when the driver cut through it. */
+  #fieldOffset(position: number, width: number): number {
     this.#check(position, width, this.readableBytes, 'device-readable');
-    const n = this.#seek(0, position);
-    return this.#within + width <= this.#lengths[n]! ? n : -1;
+    const within = this.#seek(position);
+    return within + width <= this.#lengths[this.#segment]! ? this.#offsets[this.#segment]! + within : -1;
   }
 
   #check(position: number, length: number, end: number, part: string): void {
