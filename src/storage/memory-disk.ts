@@ -1,14 +1,19 @@
 import type { Disk, DiskRequest, DiskTopology } from '../devices/block/disk.ts';
-import { blockBytes, zeroBlock } from './block-bytes.ts';
 import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
 import { asError, closedError, refusal } from './refusal.ts';
+
+/** The unit of allocation. With pages of 4 KiB a read of 1 MiB by a guest spent twice the time here (measured). */
+const blockBytes = 64 * 1024;
+
+/** A block that nobody wrote. Shared by all disks and never written to. */
+const zeroBlock: Uint8Array = new Uint8Array(blockBytes);
 
 /** Either the size of an empty disk, or its contents. */
 export type MemoryDiskOptions = DiskOptions & ({ readonly capacitySectors: number } | { readonly bytes: Uint8Array });
 
 /**
- * A disk in memory. Pages of 4096 bytes are allocated when they are first written; the rest reads as zeroes and costs
- * nothing. Every request is finished within `submit`, and a read allocates nothing.
+ * A disk in memory. Blocks of 64 KiB are allocated when they are first written; the rest reads as zeroes and costs
+ * nothing. Every request is finished within `submit`.
  */
 export class MemoryDisk implements Disk {
   readonly readOnly: boolean;
@@ -17,11 +22,11 @@ export class MemoryDisk implements Disk {
   readonly supports: Disk['supports'] = { flush: true, discard: true, writeZeroes: true };
   onResize: (() => void) | undefined;
   #capacitySectors: number;
-  readonly #pages: Map<number, Uint8Array> = new Map();
+  readonly #blocks: Map<number, Uint8Array> = new Map();
   #closed = false;
 
   /**
-   * `bytes` are copied, without the pages that are all zero, and stay the caller's.
+   * `bytes` are copied, without the blocks that are all zero, and stay the caller's.
    * Throws RangeError when they are not whole sectors, or for an option that no disk can have.
    */
   constructor(options: MemoryDiskOptions) {
@@ -42,7 +47,7 @@ export class MemoryDisk implements Disk {
 
   /** Memory that the contents take. */
   get allocatedBytes(): number {
-    return this.#pages.size * blockBytes;
+    return this.#blocks.size * blockBytes;
   }
 
   submit(request: DiskRequest): void {
@@ -86,7 +91,7 @@ export class MemoryDisk implements Disk {
   /** The contents are gone with it. */
   close(): Promise<void> {
     this.#closed = true;
-    this.#pages.clear();
+    this.#blocks.clear();
     return Promise.resolve();
   }
 
@@ -95,7 +100,7 @@ export class MemoryDisk implements Disk {
     for (let done = 0; done < length; ) {
       const offset = (position + done) % blockBytes;
       const count = Math.min(blockBytes - offset, length - done);
-      request.putData(done, this.#pages.get((position + done - offset) / blockBytes) ?? zeroBlock, offset, count);
+      request.putData(done, this.#blocks.get((position + done - offset) / blockBytes) ?? zeroBlock, offset, count);
       done += count;
     }
   }
@@ -105,42 +110,42 @@ export class MemoryDisk implements Disk {
     for (let done = 0; done < length; ) {
       const offset = (position + done) % blockBytes;
       const count = Math.min(blockBytes - offset, length - done);
-      request.copyData(done, this.#page((position + done - offset) / blockBytes), offset, count);
+      request.copyData(done, this.#block((position + done - offset) / blockBytes), offset, count);
       done += count;
     }
   }
 
   #zero(start: number, end: number): void {
-    const lastPage = Math.ceil(end / blockBytes);
-    const span = lastPage - Math.floor(start / blockBytes);
-    if (span > this.#pages.size) {
-      for (const page of this.#pages.keys()) this.#zeroPage(page, start, end);
+    const lastBlock = Math.ceil(end / blockBytes);
+    const span = lastBlock - Math.floor(start / blockBytes);
+    if (span > this.#blocks.size) {
+      for (const block of this.#blocks.keys()) this.#zeroBlock(block, start, end);
     } else {
-      for (let page = lastPage - span; page < lastPage; page++) this.#zeroPage(page, start, end);
+      for (let block = lastBlock - span; block < lastBlock; block++) this.#zeroBlock(block, start, end);
     }
   }
 
-  #zeroPage(page: number, start: number, end: number): void {
-    const from = Math.max(start - page * blockBytes, 0);
-    const to = Math.min(end - page * blockBytes, blockBytes);
+  #zeroBlock(block: number, start: number, end: number): void {
+    const from = Math.max(start - block * blockBytes, 0);
+    const to = Math.min(end - block * blockBytes, blockBytes);
     if (from >= to) return;
-    if (from === 0 && to === blockBytes) this.#pages.delete(page);
-    else this.#pages.get(page)?.fill(0, from, to);
+    if (from === 0 && to === blockBytes) this.#blocks.delete(block);
+    else this.#blocks.get(block)?.fill(0, from, to);
   }
 
-  #page(number: number): Uint8Array {
-    let page = this.#pages.get(number);
-    if (page === undefined) {
-      page = new Uint8Array(blockBytes);
-      this.#pages.set(number, page);
+  #block(number: number): Uint8Array {
+    let block = this.#blocks.get(number);
+    if (block === undefined) {
+      block = new Uint8Array(blockBytes);
+      this.#blocks.set(number, block);
     }
-    return page;
+    return block;
   }
 
   #load(bytes: Uint8Array): void {
     for (let start = 0; start < bytes.length; start += blockBytes) {
       const part = bytes.subarray(start, start + blockBytes);
-      if (!isZero(part)) this.#page(start / blockBytes).set(part);
+      if (!isZero(part)) this.#block(start / blockBytes).set(part);
     }
   }
 }

@@ -3,6 +3,9 @@ import type { DiskRequest } from '../../../src/devices/block/disk.ts';
 import { discardDisk, MemoryDisk, readDisk, writeDisk, writeZeroesDisk } from '../../../src/storage/index.ts';
 import { pattern } from './disk-model.ts';
 
+/** What the disk allocates at a time. */
+const BLOCK = 64 * 1024;
+
 /** A request that only records what the disk does with it. */
 function recorder(operation: DiskRequest['operation'], position: number, length: number) {
   const puts: unknown[][] = [];
@@ -23,47 +26,47 @@ function recorder(operation: DiskRequest['operation'], position: number, length:
 }
 
 describe('a disk in memory', () => {
-  it('allocates a page of 4096 bytes at its first write and none for reads', async () => {
+  it('allocates a block of 64 KiB at its first write and none for reads', async () => {
     const disk = new MemoryDisk({ capacitySectors: 2 ** 31 });
     expect(disk.allocatedBytes).toBe(0);
-    await readDisk(disk, 2 ** 39, 8192);
+    await readDisk(disk, 2 ** 39, 2 * BLOCK);
     expect(disk.allocatedBytes).toBe(0);
     await writeDisk(disk, 2 ** 39 - 512, pattern(1024, 1));
-    expect(disk.allocatedBytes).toBe(8192);
+    expect(disk.allocatedBytes).toBe(2 * BLOCK);
     expect(await readDisk(disk, 2 ** 39 - 512, 1024)).toEqual(pattern(1024, 1));
   });
 
-  it('drops whole pages at a discard and at a write of zeroes, also of a large range', async () => {
+  it('drops whole blocks at a discard and at a write of zeroes, also of a large range', async () => {
     const disk = new MemoryDisk({ capacitySectors: 2 ** 31 });
-    await writeDisk(disk, 0, pattern(5 * 4096, 1));
-    await discardDisk(disk, 512, 2 * 4096);
-    expect(disk.allocatedBytes).toBe(4 * 4096);
-    await writeZeroesDisk(disk, 4096, 2 ** 31);
-    expect(disk.allocatedBytes).toBe(4096);
+    await writeDisk(disk, 0, pattern(5 * BLOCK, 1));
+    await discardDisk(disk, 512, 2 * BLOCK);
+    expect(disk.allocatedBytes).toBe(4 * BLOCK);
+    await writeZeroesDisk(disk, BLOCK, 2 ** 31);
+    expect(disk.allocatedBytes).toBe(BLOCK);
     expect(await readDisk(disk, 0, 512)).toEqual(pattern(512, 1));
   });
 
-  it('finishes an aligned read within submit, with one putData of the page itself', async () => {
-    const disk = new MemoryDisk({ bytes: pattern(3 * 4096, 1) });
-    const first = recorder('read', 4096, 4096);
-    const second = recorder('read', 4096, 4096);
+  it('finishes a read within one block in submit, with one putData of the block itself', async () => {
+    const disk = new MemoryDisk({ bytes: pattern(3 * BLOCK, 1) });
+    const first = recorder('read', BLOCK + 4096, BLOCK - 4096);
+    const second = recorder('read', BLOCK, 512);
     disk.submit(first.request);
     disk.submit(second.request);
     expect(first.ends).toEqual(['complete']);
     expect(first.puts).toHaveLength(1);
-    const [start, page, offset, length] = first.puts[0]!;
-    expect([start, offset, length]).toEqual([0, 0, 4096]);
-    expect(second.puts[0]![1]).toBe(page);
+    const [start, block, offset, length] = first.puts[0]!;
+    expect([start, offset, length]).toEqual([0, 4096, BLOCK - 4096]);
+    expect(second.puts[0]![1]).toBe(block);
   });
 
-  it('copies the bytes that it is made of, without the pages that are zero', async () => {
-    const bytes = new Uint8Array(10 * 4096 + 512);
-    bytes.set(pattern(512, 1), 10 * 4096);
+  it('copies the bytes that it is made of, without the blocks that are zero', async () => {
+    const bytes = new Uint8Array(10 * BLOCK + 512);
+    bytes.set(pattern(512, 1), 10 * BLOCK);
     const disk = new MemoryDisk({ bytes });
-    expect(disk.capacitySectors).toBe(81);
-    expect(disk.allocatedBytes).toBe(4096);
+    expect(disk.capacitySectors).toBe(10 * 128 + 1);
+    expect(disk.allocatedBytes).toBe(BLOCK);
     bytes.fill(0xff);
-    expect(await readDisk(disk, 10 * 4096, 512)).toEqual(pattern(512, 1));
+    expect(await readDisk(disk, 10 * BLOCK, 512)).toEqual(pattern(512, 1));
   });
 
   it('shows zeroes where it was cut off and grew again', async () => {
