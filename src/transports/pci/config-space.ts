@@ -106,8 +106,7 @@ export class PciConfigSpace {
     const access = this.#windowAccess();
     if (access === undefined) return;
     const value = this.#view.getUint32(PCI_CFG_CAP + VirtioPciCap.PCI_CFG_DATA, true);
-    const kept = access.width === 4 ? value : value & (2 ** (8 * access.width) - 1);
-    this.#window.writeBar(access.bar, access.offset, access.width, kept);
+    this.#window.writeBar(access.bar, access.offset, access.width, value);
   }
 
   #windowAccess(): { bar: number; offset: number; width: AccessWidth } | undefined {

@@ -3,7 +3,7 @@ import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import type { QueueLayout } from '../../../src/queue/device-queue.ts';
 import { SplitDeviceQueue } from '../../../src/queue/split-device-queue.ts';
 import { ProtocolError } from '../../../src/spec/fault.ts';
-import { hostileQueue, hostileRings } from '../../support/hostile-rings.ts';
+import { hostileQueue, hostileRings, QUEUE_SIZE } from '../../support/hostile-rings.ts';
 import { NEXT, RawQueue, WRITE } from '../../support/raw-queue.ts';
 
 /** The rule that `action` says was broken; fails when it throws anything else, or nothing. */
@@ -60,6 +60,16 @@ it('a chain of more than 2^32 bytes is refused, one just below is taken (§2.7.5
   raw.descriptor(255, { address: 0, length: piece, flags: WRITE | NEXT, next: 256 });
   raw.descriptor(256, { address: 0, length: 1, flags: WRITE });
   expect(brokenRule(() => queue.take())).toBe('split.driver.desc.1');
+});
+
+it('buffers that are still held count among those that a driver has out', () => {
+  const raw = hostileQueue().offer(0);
+  const queue = new SplitDeviceQueue(raw.memory, raw.layout, { indirect: true, eventIdx: true });
+  const held = queue.take()!;
+  raw.availableIndex = 1 + QUEUE_SIZE;
+  expect(brokenRule(() => queue.take())).toBe('split.driver.avail.1');
+  queue.complete(held, 0);
+  expect(brokenRule(() => queue.take())).toBe('none');
 });
 
 it('an available index that goes back over buffers that were seen is noticed', () => {

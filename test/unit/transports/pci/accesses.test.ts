@@ -46,9 +46,10 @@ describe('every access of every BAR, at every offset, of every width', () => {
         for (let bar = -1; bar <= 6; bar++) {
           for (const offset of rest) for (const width of widths) rig.pci.writeBar(bar, offset, width, value);
         }
-        // Whatever that did to the registers: after a reset the device is as new.
+        // Whatever that did to the registers: after a reset the device is as new, but for the count of its changes.
         rig.write(PciCommon.DEVICE_STATUS, 0);
-        expect(commonValues(rig)).toEqual(commonValues(new PciRig(layout)));
+        const { config_generation: _, ...asNew } = commonValues(new PciRig(layout));
+        expect(commonValues(rig)).toMatchObject(asNew);
         rig.start();
         rig.offerRead();
         rig.pci.writeBar(structures.notify.bar, structures.notify.offset, 2, 0);

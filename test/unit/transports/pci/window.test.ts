@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { Device } from '../../../../src/device/device.ts';
 import { BlockDevice } from '../../../../src/devices/block/device.ts';
 import { BlockDriver } from '../../../../src/devices/block/driver.ts';
+import { BlockConfig } from '../../../../src/devices/block/layout.ts';
 import { GuestAllocator } from '../../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import { PciCommon, VirtioPciCap, VirtioPciCapType } from '../../../../src/spec/pci.ts';
@@ -135,6 +136,7 @@ it('a window that is pointed nowhere reads 0 and writes nothing', () => {
     [0, PciCommon.DEVICE_STATUS, 8],
     [0, PciCommon.DEVICE_STATUS, 0xffff_ffff],
     [0, PciCommon.DEVICE_STATUS + 1, 2],
+    [0, 0x80 + BlockConfig.BLK_SIZE + 1, 2],
     [1, PciCommon.DEVICE_STATUS, 1],
     [0, 0xffff_ffff, 1],
     [0, 0x100, 4],
