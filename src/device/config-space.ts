@@ -34,10 +34,14 @@ export class ConfigSpace {
   }
 
   /**
-   * Differs once the driver has read a changed value (§4.1.4.3.1). Counted at reads, not at changes, so that no number of
-   * changes wraps it back to what the driver saw. 32 bit.
+   * Differs once the driver has looked at a changed space (§4.1.4.3.1). Counted when it looks, here or at the values, and not
+   * at changes, so that no number of changes wraps it back to what the driver saw. 32 bit.
    */
   get generation(): number {
+    if (this.#changedSinceRead) {
+      this.#changedSinceRead = false;
+      this.#generation = (this.#generation + 1) >>> 0;
+    }
     return this.#generation;
   }
 
@@ -53,10 +57,7 @@ export class ConfigSpace {
 
   /** Little-endian value of `width` bytes at `offset`; bytes beyond the end read 0. */
   read(offset: number, width: number): number {
-    if (this.#changedSinceRead) {
-      this.#changedSinceRead = false;
-      this.#generation = (this.#generation + 1) >>> 0;
-    }
+    void this.generation;
     let value = 0;
     for (let i = width - 1; i >= 0; i--) value = value * 256 + (this.#bytes[offset + i] ?? 0);
     return value;
@@ -87,14 +88,16 @@ export class ConfigSpace {
     this.owe();
   }
 
-  /** A reset forgets what was held back: the driver reads everything anew. */
+  /** A reset forgets what was held back: the driver reads everything anew, whatever the generation. */
   reset(): void {
     this.#notificationOwed = false;
-    this.#show();
+    this.#changeHeld = false;
+    this.refresh();
   }
 
-  /** After a driver's own write: shows what came of it; no new generation, the driver knows. */
+  /** After a driver's own write: shows what came of it; no new generation, the driver knows, unless it uncovers what was held. */
   refresh(): void {
+    if (this.#changeHeld) this.#changedSinceRead = true;
     this.#bytes = this.#source().slice();
   }
 
@@ -108,9 +111,9 @@ export class ConfigSpace {
   }
 
   save(): ConfigState {
-    const { generation, changeHeld, notificationOwed } = this;
+    const { changeHeld, notificationOwed } = this;
     const changedSinceRead = this.#changedSinceRead;
-    return { bytes: [...this.#bytes], generation, changedSinceRead, changeHeld, notificationOwed };
+    return { bytes: [...this.#bytes], generation: this.#generation, changedSinceRead, changeHeld, notificationOwed };
   }
 
   #show(): void {
