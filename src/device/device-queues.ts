@@ -165,6 +165,16 @@ export class DeviceQueues {
     return chain;
   }
 
+  giveBack(slot: QueueSlot, chain: Chain): void {
+    if (chain.orphans !== undefined) {
+      this.#orphanEnded(chain);
+      return;
+    }
+    if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
+    slot.queue.giveBack(chain);
+    this.#hooks.ended();
+  }
+
   complete(slot: QueueSlot, chain: Chain, written: number): void {
     if (chain.orphans !== undefined) {
       this.#orphanEnded(chain);

@@ -112,7 +112,8 @@ export class Device {
     const slot = this.queues[index];
     if (slot === undefined || slot.enabled || this.frozen || (this.status & Status.FEATURES_OK) === 0) return;
     slot.enabled = true;
-    if (this.#status.state !== 'running') return;
+    const { state } = this.#status;
+    if (state !== 'running' && state !== 'suspending') return;
     this.#guard(() => this.#queues.open(slot, this.#accepted));
     this.#queues.drain(slot);
   }
@@ -283,7 +284,7 @@ export class Device {
     return {
       complete: (queue, chain, written) => this.#queues.complete(this.queues[queue]!, chain, written),
       take: (queue) => this.#take(queue),
-      giveBack: (queue, chain) => this.#guard(() => this.queues[queue]!.queue!.giveBack(chain)),
+      giveBack: (queue, chain) => this.#queues.giveBack(this.queues[queue]!, chain),
       configChanged: () => this.#config.changed(),
       fail: (error) => this.fail(error),
     };

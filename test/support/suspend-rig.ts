@@ -1,0 +1,317 @@
+import { expect } from 'vitest';
+import { Device } from '../../src/device/device.ts';
+import type { DeviceOptions } from '../../src/device/device-options.ts';
+import type { DriverTransport, Later } from '../../src/driver/transport.ts';
+import { DirectTransport } from '../../src/hosts/loopback/direct.ts';
+import { MmioLoopback } from '../../src/hosts/loopback/mmio.ts';
+import { PciLoopback } from '../../src/hosts/loopback/pci.ts';
+import { GuestAllocator, type GuestSlice } from '../../src/memory/allocator.ts';
+import { GuestMemory } from '../../src/memory/guest-memory.ts';
+import { BufferList } from '../../src/queue/buffer-list.ts';
+import type { DriverQueue } from '../../src/queue/driver-queue.ts';
+import { Feature, type FeatureSet, featureSet } from '../../src/spec/features.ts';
+import { MmioDevice } from '../../src/transports/mmio/device.ts';
+import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
+import { ioLayout, memoryLayout, PciDevice } from '../../src/transports/pci/device.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+import { ControlledType, EVENTS } from './controlled-type.ts';
+import { FakeClock } from './fake-clock.ts';
+import { type QueueKind, queueKinds } from './queue-pair.ts';
+
+/** How a driver reaches its device. */
+export const ways = ['direct', 'pci io', 'pci memory', 'mmio'] as const;
+export type Way = (typeof ways)[number];
+
+/** What the suspend suite runs on. */
+export interface Setting {
+  readonly way: Way;
+  readonly ring: QueueKind;
+}
+
+const splitRings = queueKinds.filter(({ name }) => name.startsWith('split'));
+const packedRings = queueKinds.filter(({ name }) => name.startsWith('packed'));
+
+/** Of packed rings not every combination: what differs between the ways does not depend on it. */
+export const settings: readonly (readonly [string, Setting])[] = ways.flatMap((way) =>
+  [...splitRings, packedRings[0]!, packedRings.at(-1)!].map((ring) => [`${way}, ${ring.name}`, { way, ring }] as const),
+);
+
+/** All kinds of rings, for what no transport has to do with. */
+export const ringSettings: typeof settings = queueKinds.map((ring) => [ring.name, { way: 'direct', ring }]);
+
+/** One for each way, with different rings. */
+export const waySettings: typeof settings = [0, 6 + 3, 12 + 4, 18 + 5].map((n) => settings[n]!);
+
+const QUEUE_SIZE = 8;
+const MEMORY_BYTES = 0x8000;
+const POISON = 0xa5;
+
+export interface SuspendRigOptions extends DeviceOptions {
+  /** Features that the driver does not accept. */
+  readonly decline?: readonly number[];
+  /** Queues that the driver does not enable. */
+  readonly leaveOut?: readonly number[];
+}
+
+/**
+ * A driver by hand: it writes the status that a test says, over a real transport, and has real queues. The device is a
+ * ControlledType. Whatever happens between the two is in `events`, in order.
+ */
+export class SuspendRig {
+  readonly setting: Setting;
+  readonly memory: GuestMemory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
+  readonly allocator: GuestAllocator = new GuestAllocator(this.memory, 0x1000, MEMORY_BYTES - 0x1000);
+  readonly clock: FakeClock = new FakeClock();
+  readonly options: SuspendRigOptions;
+  type: ControlledType = new ControlledType(QUEUE_SIZE);
+  device!: Device;
+  transport!: DriverTransport;
+  pci: PciDevice | undefined;
+  mmio: MmioDevice | undefined;
+  /** `status 1b` when it is shown, `used` and `config` when the driver is interrupted, `collect 0:7` when it finds a buffer. */
+  readonly events: string[] = [];
+  queues: DriverQueue[] = [];
+  /** What an interrupt does besides; collects by default. */
+  onInterrupt: () => void = () => this.collect();
+  #connect!: (device: Device) => void;
+  #slots: GuestSlice | undefined;
+  #free: number[] = [];
+  readonly #out: Map<number, { readonly slot: number; readonly token: number }>[] = [];
+  readonly #list = new BufferList();
+
+  private constructor(setting: Setting, options: SuspendRigOptions) {
+    this.setting = setting;
+    this.options = options;
+  }
+
+  /** Device and driver that have not met yet. */
+  static async make(setting: Setting, options: SuspendRigOptions = {}): Promise<SuspendRig> {
+    const rig = new SuspendRig(setting, options);
+    rig.device = rig.#makeDevice();
+    await rig.#open();
+    rig.transport.onUsedBuffer = () => {
+      rig.events.push('used');
+      rig.onInterrupt();
+    };
+    rig.transport.onConfigChange = () => rig.events.push('config');
+    return rig;
+  }
+
+  /** As `make`, and initialised. */
+  static async start(setting: Setting, options?: SuspendRigOptions): Promise<SuspendRig> {
+    const rig = await SuspendRig.make(setting, options);
+    await rig.initialize();
+    rig.events.length = 0;
+    return rig;
+  }
+
+  /** What the driver accepts. */
+  get features(): FeatureSet {
+    const { features, name } = this.setting.ring;
+    const bits = [Feature.VERSION_1, Feature.SUSPEND, ...(this.options.offer ?? [])] as number[];
+    if (features.indirect) bits.push(Feature.INDIRECT_DESC);
+    if (features.eventIdx) bits.push(Feature.EVENT_IDX);
+    if (name.startsWith('packed')) bits.push(Feature.RING_PACKED);
+    return featureSet(...bits) & ~featureSet(...(this.options.decline ?? []));
+  }
+
+  /** Resets the device and sets it up, up to FEATURES_OK unless told otherwise. */
+  async initialize(last = 0x0f): Promise<void> {
+    this.write(0);
+    for (const queue of this.queues) queue.release();
+    if (this.#slots !== undefined) this.allocator.release(this.#slots);
+    this.#slots = this.allocator.allocate(3 * QUEUE_SIZE * 16);
+    this.#free = Array.from({ length: 3 * QUEUE_SIZE }, (_, n) => n);
+    this.write(0x01);
+    this.write(0x03);
+    await this.transport.writeFeatures(this.features);
+    this.write(0x0b);
+    this.queues = [];
+    for (const index of this.type.queues.keys()) {
+      this.#out[index] = new Map();
+      const queue = this.setting.ring.makeDriver(this.allocator, QUEUE_SIZE);
+      this.queues.push(queue);
+      if (this.options.leaveOut?.includes(index) === true) continue;
+      await this.transport.enableQueue(index, queue.layout);
+    }
+    if (last !== 0x0b) this.write(last);
+  }
+
+  get status(): number {
+    return now(this.transport.readStatus());
+  }
+
+  write(status: number): void {
+    now(this.transport.writeStatus(status));
+  }
+
+  suspend(): void {
+    this.write(0x1f);
+  }
+
+  resume(): void {
+    this.write(0x1f);
+  }
+
+  kick(queue: number): void {
+    this.transport.kick(queue);
+  }
+
+  /** Offers requests, in two descriptors each, or buffers for events; shows them and kicks if asked to. */
+  send(queue: number, ...tokens: readonly number[]): void {
+    this.expose(queue, ...tokens);
+    this.kick(queue);
+  }
+
+  /** As `send`, without a kick; true when the device wants one. False for a full queue. */
+  expose(queue: number, ...tokens: readonly number[]): boolean {
+    for (const token of tokens) this.#offer(queue, token);
+    return this.queues[queue]!.expose();
+  }
+
+  /** Room for one more buffer. */
+  hasRoom(queue: number): boolean {
+    const { indirect } = this.setting.ring.features;
+    return this.outstanding(queue) < (indirect || queue === EVENTS ? QUEUE_SIZE : QUEUE_SIZE / 2);
+  }
+
+  outstanding(queue: number): number {
+    return this.queues[queue]!.outstanding;
+  }
+
+  /** Takes back what was used in all queues, checks the answers, notes it. The tokens, by queue and in order. */
+  collect(): number[][] {
+    return this.queues.map((queue, index) => {
+      const tokens: number[] = [];
+      do {
+        for (let used = queue.collect(); used !== undefined; used = queue.collect()) {
+          const token = this.#answered(index, used.id);
+          this.events.push(`collect ${index}:${token}`);
+          tokens.push(token);
+        }
+      } while (queue.arm());
+      return tokens;
+    });
+  }
+
+  /** The configuration space, and its generation before and after. */
+  async readConfig(offset: number, length: number): Promise<{ bytes: Uint8Array; before: number; after: number }> {
+    const before = await this.transport.readConfigGeneration();
+    const bytes = await this.transport.readConfig(offset, length);
+    return { bytes, before, after: await this.transport.readConfigGeneration() };
+  }
+
+  /** Pending interrupts as the transport's register shows them, and its line; undefined where there is no register. */
+  get interruptPending(): boolean | undefined {
+    return this.pci?.interruptLine ?? this.mmio?.interruptLine;
+  }
+
+  /**
+   * Runs `action` while other bytes are in the place of all guest memory: nothing may write to them, and what is read from
+   * them makes no sense. Then once more without any memory.
+   */
+  async untouched(action: () => void | Promise<void>): Promise<void> {
+    const [region] = this.memory.regions;
+    const { bytes } = region!;
+    const image = Uint8Array.from(bytes);
+    const poison = new Uint8Array(bytes.length).fill(POISON);
+    this.memory.replace(region!, poison);
+    await action();
+    expect(poison.every((byte) => byte === POISON)).toBe(true);
+    this.memory.replace(region!, bytes);
+    expect(this.device.failure).toBeUndefined();
+    this.memory.remove(region!);
+    await action();
+    const again = this.memory.add(0, bytes);
+    expect(again.bytes.every((byte, at) => byte === image[at])).toBe(true);
+    expect(this.device.failure).toBeUndefined();
+  }
+
+  /** Puts a new device, with the state that this one saves, behind the driver. */
+  move(options: { readonly type?: ControlledType } = {}): void {
+    const saved = JSON.parse(JSON.stringify((this.pci ?? this.mmio ?? this.device).save())) as unknown;
+    const { value } = this.type;
+    this.type = options.type ?? new ControlledType(QUEUE_SIZE);
+    if (options.type === undefined) this.type.value = value;
+    const next = this.#makeDevice();
+    if (this.setting.way === 'direct') next.restore(saved);
+    this.#connect(next);
+    this.device = next;
+    (this.pci ?? this.mmio)?.restore(saved);
+  }
+
+  #makeDevice(): Device {
+    const { offer = [], ...rest } = this.options;
+    const packed = this.setting.ring.name.startsWith('packed') ? [Feature.RING_PACKED] : [];
+    const device = new Device(this.type, this.memory, {
+      clock: this.clock,
+      suspendLimitMs: 1000,
+      ...rest,
+      offer: [...offer, ...packed],
+    });
+    device.observer = {
+      statusShown: (status) => this.events.push(`status ${status.toString(16).padStart(2, '0')}`),
+    };
+    return device;
+  }
+
+  async #open(): Promise<void> {
+    const { way } = this.setting;
+    if (way === 'direct') {
+      const transport = new DirectTransport(this.device);
+      this.transport = transport;
+      this.#connect = (device) => transport.connect(device);
+    } else if (way === 'mmio') {
+      this.mmio = new MmioDevice(this.device);
+      const bus = new MmioLoopback(this.mmio);
+      this.transport = (await MmioDriverTransport.open(bus))!;
+      this.#connect = (device) => {
+        this.mmio = new MmioDevice(device);
+        bus.connect(this.mmio);
+      };
+    } else {
+      const layout = way === 'pci io' ? ioLayout : memoryLayout;
+      this.pci = new PciDevice(this.device, { layout });
+      const bus = new PciLoopback(this.pci);
+      this.transport = await PciDriverTransport.open(bus);
+      this.#connect = (device) => {
+        const { configSpace } = this.pci!;
+        this.pci = new PciDevice(device, { layout });
+        this.pci.configSpace.set(configSpace);
+        bus.connect(this.pci);
+      };
+    }
+  }
+
+  #offer(queue: number, token: number): void {
+    const slot = this.#free.pop();
+    if (slot === undefined) throw new Error('this test has too many buffers out');
+    const { address, offset, region } = this.#slots!;
+    region.view.setUint32(offset + slot * 16, token, true);
+    region.view.setUint32(offset + slot * 16 + 8, 0xdeadbeef, true);
+    this.#list.clear();
+    if (queue !== EVENTS) this.#list.addReadable(address + slot * 16, 4);
+    this.#list.addWritable(address + slot * 16 + 8, 4);
+    const id = this.queues[queue]!.offer(this.#list);
+    if (id < 0) throw new Error(`queue ${queue} is full`);
+    expect(this.#out[queue]!.has(id)).toBe(false);
+    this.#out[queue]!.set(id, { slot, token });
+  }
+
+  #answered(queue: number, id: number): number {
+    const out = this.#out[queue]!.get(id)!;
+    this.#out[queue]!.delete(id);
+    this.#free.push(out.slot);
+    const { offset, region } = this.#slots!;
+    const answer = region.view.getUint32(offset + out.slot * 16 + 8, true);
+    if (queue === EVENTS) return answer;
+    expect(answer).toBe(out.token);
+    return out.token;
+  }
+}
+
+/** What a loopback answers within the call. */
+function now<T>(value: Later<T>): T {
+  if (value instanceof Promise) throw new Error('this transport answers later');
+  return value;
+}
