@@ -6,22 +6,28 @@ import { BlockDriver } from '../../src/devices/block/driver.ts';
 import type { DriverOptions } from '../../src/driver/driver.ts';
 import type { DriverTransport } from '../../src/driver/transport.ts';
 import { DirectTransport } from '../../src/hosts/loopback/direct.ts';
+import { MmioLoopback } from '../../src/hosts/loopback/mmio.ts';
 import { PciLoopback } from '../../src/hosts/loopback/pci.ts';
 import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { describeStatus } from '../../src/spec/status.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
+import { MmioDevice } from '../../src/transports/mmio/device.ts';
+import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
 import { ioLayout, memoryLayout, PciDevice } from '../../src/transports/pci/device.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+import { WindowAccess } from './window-access.ts';
 
 /** How a driver reaches its device, all within one thread. */
-export const ways = ['direct', 'pci io', 'pci memory'] as const;
-export type Way = (typeof ways)[number];
+export const ways = ['direct', 'pci io', 'pci memory', 'mmio'] as const;
+/** `pci window` is for the suites that ask for it: every register through the PCI configuration access capability. */
+export type Way = (typeof ways)[number] | 'pci window';
 
 /** A driver's transport to `device`. For PCI with the function, and the loopback bus that it is plugged in. */
 export interface Connection {
   readonly transport: DriverTransport;
   readonly pci: PciDevice | undefined;
+  readonly mmio: MmioDevice | undefined;
   readonly bus: PciLoopback | undefined;
   /** Puts another device behind the driver, as when a saved state goes on in a new one. */
   replace(device: Device): PciDevice | undefined;
@@ -33,8 +39,22 @@ export async function connect(device: Device, way: Way = 'direct'): Promise<Conn
     const replace = (next: Device): undefined => {
       transport.connect(next);
     };
-    return { transport, pci: undefined, bus: undefined, replace };
+    return { transport, pci: undefined, mmio: undefined, bus: undefined, replace };
   }
+  return way === 'mmio' ? connectMmio(device) : connectPci(device, way);
+}
+
+async function connectMmio(device: Device): Promise<Connection> {
+  const mmio = new MmioDevice(device);
+  const bus = new MmioLoopback(mmio);
+  const replace = (next: Device): undefined => {
+    bus.connect(new MmioDevice(next));
+  };
+  const transport = (await MmioDriverTransport.open(bus))!;
+  return { transport, pci: undefined, mmio, bus: undefined, replace };
+}
+
+async function connectPci(device: Device, way: Way): Promise<Connection> {
   const layout = way === 'pci io' ? ioLayout : memoryLayout;
   const pci = new PciDevice(device, { layout });
   const bus = new PciLoopback(pci);
@@ -43,7 +63,8 @@ export async function connect(device: Device, way: Way = 'direct'): Promise<Conn
     bus.connect(fn);
     return fn;
   };
-  return { transport: await PciDriverTransport.open(bus), pci, bus, replace };
+  const access = way === 'pci window' ? new WindowAccess(bus) : bus;
+  return { transport: await PciDriverTransport.open(access), pci, mmio: undefined, bus, replace };
 }
 
 /** What a device showed, in order: `status ...`, `used 0`, `config`, `refused ...`, `failed ...`. */

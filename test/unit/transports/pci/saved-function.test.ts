@@ -174,7 +174,7 @@ function exercise(rig: PciRig, where: string): void {
   expect([rig.device.status, rig.queue.usedIndex], where).toEqual([0x0f, 1]);
 }
 
-for (const way of ways.filter((each) => each !== 'direct')) {
+for (const way of ways.filter((each) => each.startsWith('pci'))) {
   it(`a driver goes on with another device behind it, and loses nothing, over ${way}`, async () => {
     const disk = new FaultyDisk((await startBlockRig()).disk);
     const rig = await startBlockRig({ way, disk });
