@@ -1,141 +1,123 @@
-import { createInterface } from 'node:readline/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { Computer } from '../machine/computer.ts';
-import { describeStatus } from '../spec/status.ts';
-import { makeTable } from './table.ts';
+import { menu } from './console-menu.ts';
+import { ExitCode } from './exit-code.ts';
+import { watchGuestEnd } from './guest-end.ts';
+import { onSignal } from './signals.ts';
 
 /** Ctrl-], as in telnet. */
 const ESCAPE = 0x1d;
-const HELP = `  continue     let the guest go on (an empty line does the same)
-  pause        stop the guest; it stays stopped until "continue"
-  save FILE    save the whole machine; go on later with: virtio run --from FILE
-  status       what the devices are doing
-  quit         end the machine; what was not saved is gone
-  help         this text
-`;
+/** Ctrl-D: the end of the input, for whoever reads it in the guest. */
+const END_OF_INPUT = '\x04';
+const ANSWER_LIMIT_MS = 5000;
+/** What is piped in goes at the pace of a line of 115200 baud: what the guest has not read yet is kept in memory. */
+const PIPED_BYTES = 256;
+const PIPED_MS = 22;
+
+/** Prints the process number of the shell on the console (tty 4:64), as soon as there is one. */
+const FIND_SHELL = `while :; do
+  for stat in /proc/[0-9]*/stat; do
+    read -r pid name state parent group session tty rest <"$stat" && [ "$tty" = 1088 ] && [ "$session" = "$pid" ] &&
+      echo "$pid" && exit
+  done 2>/dev/null
+  sleep 0.1
+done`;
 
 /**
- * Attaches this terminal to the guest's first serial line until the user quits or the input ends. On a terminal Ctrl-]
- * stops the attachment for a menu; the guest goes on meanwhile unless it is paused.
+ * Attaches this terminal to the guest's first serial line until the user quits, the input ends, the output is closed or
+ * the guest is through. On a terminal Ctrl-] stops the attachment for a menu; the guest goes on meanwhile unless it is paused.
  */
 export async function attachConsole(computer: Computer): Promise<void> {
   const { stdin, stdout } = process;
   const stopOutput = computer.machine.serial.onData((bytes) => stdout.write(bytes));
+  const end = new AbortController();
+  const stopWatching = watchGuestEnd(computer, (words) => void endIfSilent(computer, words, end));
+  const onClosed = (): void => end.abort();
+  stdout.once('error', onClosed);
   try {
-    if (!stdin.isTTY) {
-      await pipeInput(computer);
-      return;
-    }
-    stdout.write('[Ctrl-] opens the menu: pause, continue, save, status, quit]\n');
-    computer.machine.serial.send('\n');
-    while ((await typeUntilEscape(computer)) && (await menu(computer)) === 'go on');
+    if (stdin.isTTY) await useTerminal(computer, end.signal);
+    else await pipeInput(computer, end.signal);
   } finally {
+    stdout.off('error', onClosed);
+    stopWatching();
     stopOutput();
   }
 }
 
-/** Sends what is piped in; when it ends the machine ends. */
-async function pipeInput(computer: Computer): Promise<void> {
-  for await (const bytes of process.stdin as AsyncIterable<Buffer>) computer.machine.serial.send(bytes);
+/** Words alone end nothing, for anybody can print them: a guest that still runs commands is not through. */
+async function endIfSilent(computer: Computer, lastWords: string, end: AbortController): Promise<void> {
+  const answer = computer.machine.command('true').then(
+    () => 'alive',
+    () => 'silent',
+  );
+  const limit = setTimeout(ANSWER_LIMIT_MS, 'silent', { signal: end.signal }).catch(() => 'over');
+  // A guest that was paused meanwhile cannot answer.
+  if ((await Promise.race([answer, limit])) !== 'silent' || computer.paused) return;
+  process.stdout.write(`\n[the guest has ended: ${lastWords}]\n`);
+  if (lastWords.includes('panic')) process.exitCode = ExitCode.FAILED;
+  end.abort();
 }
 
-/** Sends what is typed, key by key. Resolves to true at the escape key, to false when the terminal is gone. */
-function typeUntilEscape(computer: Computer): Promise<boolean> {
+async function useTerminal(computer: Computer, end: AbortSignal): Promise<void> {
+  process.stdout.write('[Ctrl-] opens the menu: pause, continue, save, status, quit]\n');
+  computer.machine.serial.send('\n');
+  while ((await typeUntilEscape(computer, end)) === 'escape' && (await menu(computer, end)) === 'go on');
+}
+
+/**
+ * Sends what is piped in, then the end of input, and waits until the guest's shell has come to that. The end is sent
+ * again and again: a program in the guest that reads its input may take it for its own.
+ */
+async function pipeInput(computer: Computer, end: AbortSignal): Promise<void> {
+  const { serial } = computer.machine;
+  const aborted = new Promise<void>((resolve) => end.addEventListener('abort', () => resolve()));
+  const typeAll = async (): Promise<void> => {
+    const shell = (await computer.machine.command(FIND_SHELL)).output.trim();
+    for await (const bytes of process.stdin as AsyncIterable<Buffer>) {
+      for (let at = 0; at < bytes.length && !end.aborted; at += PIPED_BYTES) {
+        serial.send(bytes.subarray(at, at + PIPED_BYTES));
+        await setTimeout(PIPED_MS);
+      }
+    }
+    while (!end.aborted) {
+      serial.send(END_OF_INPUT);
+      // The wait at the end is for what the shell has printed last, which comes over another line than this answer.
+      const ended = `n=0; while [ -d /proc/${shell} ]; do [ $n = 10 ] && exit 1; n=$((n + 1)); sleep 0.1; done; sleep 0.3`;
+      if ((await computer.machine.command(ended)).exitCode === 0) return;
+    }
+  };
+  await Promise.race([typeAll(), aborted]);
+}
+
+/** Sends what is typed, key by key, until the escape key, or until the terminal or the guest is gone. */
+function typeUntilEscape(computer: Computer, ended: AbortSignal): Promise<'escape' | 'end'> {
   const { stdin } = process;
+  if (ended.aborted) return Promise.resolve('end');
   stdin.setRawMode(true);
+  const stopWatching = onSignal(() => stdin.setRawMode(false));
   stdin.resume();
   return new Promise((resolve) => {
-    const end = (escaped: boolean): void => {
+    const end = (how: 'escape' | 'end'): void => {
       stdin.off('data', onData);
       stdin.off('end', onEnd);
+      ended.removeEventListener('abort', onEnd);
       stdin.setRawMode(false);
+      stopWatching();
       stdin.pause();
-      resolve(escaped);
+      resolve(how);
     };
-    const onEnd = (): void => end(false);
+    const onEnd = (): void => end('end');
     const onData = (bytes: Buffer): void => {
       const at = bytes.indexOf(ESCAPE);
       const typed = at < 0 ? bytes : bytes.subarray(0, at);
       if (typed.length > 0) computer.machine.serial.send(typed);
-      if (at >= 0) end(true);
+      if (at < 0) return;
+      end('escape');
+      // What was pasted after it is for the menu.
+      if (at + 1 < bytes.length) stdin.unshift(bytes.subarray(at + 1));
     };
     stdin.on('data', onData);
     stdin.on('end', onEnd);
+    ended.addEventListener('abort', onEnd);
   });
-}
-
-/** Asks for commands until one of them leads back to the guest or out. */
-async function menu(computer: Computer): Promise<'go on' | 'quit'> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    for (;;) {
-      const state = computer.paused ? 'paused' : 'running';
-      const [command = '', ...rest] = (await lines.question(`\n[${state}] virtio> `)).trim().split(/\s+/);
-      if (command === 'quit') return 'quit';
-      if (command === '' || command === 'continue') {
-        computer.continue();
-        return 'go on';
-      }
-      await runCommand(computer, command, rest.join(' '));
-    }
-  } catch (error) {
-    // The terminal went away in the middle of a question.
-    if (error instanceof Error && error.name === 'AbortError') return 'quit';
-    throw error;
-  } finally {
-    lines.close();
-  }
-}
-
-/** A command that leaves the menu open. Whatever goes wrong is told; the machine is as before. */
-async function runCommand(computer: Computer, command: string, argument: string): Promise<void> {
-  try {
-    if (command === 'pause') await computer.pause();
-    else if (command === 'status') process.stdout.write(`${statusTable(computer)}\n`);
-    else if (command === 'save' && argument !== '') {
-      await computer.save(argument);
-      process.stdout.write(`saved in ${argument}\n`);
-    } else
-      process.stdout.write(
-        command === 'help'
-          ? HELP
-          : `there is no command "${command}${argument === '' ? '' : ` ${argument}`}":\n${HELP}`,
-      );
-  } catch (error) {
-    process.stdout.write(`${command}: ${error instanceof Error ? error.message : String(error)}\n`);
-  }
-}
-
-/** What the devices are doing, as plain values. */
-export function status(computer: Computer): {
-  readonly paused: boolean;
-  readonly disks: readonly Record<string, unknown>[];
-} {
-  return {
-    paused: computer.paused,
-    disks: computer.disks.map(({ path, writesTo, disk, device, overlay }) => ({
-      path,
-      writesTo,
-      bytes: disk.capacitySectors * 512,
-      status: describeStatus(device.status),
-      inFlight: device.inFlight,
-      overlayBytes: overlay?.statistics.dirtyBytes ?? null,
-      failure: device.failure?.message ?? null,
-    })),
-  };
-}
-
-function statusTable(computer: Computer): string {
-  const table = makeTable(['disk', 'writes go to', 'bytes', 'device status', 'in flight', 'in the overlay']);
-  for (const disk of status(computer).disks) {
-    const { path, writesTo, bytes, status: shown, inFlight, overlayBytes } = disk;
-    table.push([
-      String(path),
-      String(writesTo),
-      String(bytes),
-      String(shown),
-      String(inFlight),
-      String(overlayBytes ?? ''),
-    ]);
-  }
-  return table.toString();
 }

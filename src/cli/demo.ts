@@ -5,7 +5,8 @@ import { isClean, type LoopbackReport } from './demo/loopback-report.ts';
 import { type LoopbackOptions, runInThread } from './demo/loopback-thread.ts';
 import { runInWorker } from './demo/loopback-worker.ts';
 import { ExitCode } from './exit-code.ts';
-import { addGuestOptions, type GuestOptions, wholeNumber } from './guest-options.ts';
+import { addGuestOptions, fileName, type GuestOptions, wholeNumber } from './guest-options.ts';
+import { requireWritable } from './output-file.ts';
 import { withProgress } from './progress.ts';
 import { type JsonTarget, writeReport } from './report.ts';
 import { makeTable } from './table.ts';
@@ -18,6 +19,8 @@ interface DemoOptions extends GuestOptions {
 }
 
 const MOVE_EVERY = 10;
+/** What the load's memory has room for, with a margin. */
+const MOST_DEPTH = 1024;
 
 export function demoCommand(program: Command): void {
   const command = program
@@ -26,9 +29,9 @@ export function demoCommand(program: Command): void {
       'show it: a real guest saved in the middle of its writing and restored in a new process, and suspend cycles under load',
     )
     .option('--cycles <n>', 'suspend and resume cycles of the loopback load', wholeNumber(1), 1000)
-    .option('--depth <n>', 'its requests in flight', wholeNumber(1), 32)
+    .option('--depth <n>', 'its requests in flight', wholeNumber(1, MOST_DEPTH), 32)
     .option('--no-guest', 'leave the guest out')
-    .option('--json [file]', 'write the report as JSON (standard output without a file)')
+    .option('--json [file]', 'write the report as JSON (standard output without a file)', fileName)
     .addHelpText(
       'after',
       '\nExit code: 0 only if every request was completed exactly once and every byte is right; else 1.',
@@ -37,6 +40,7 @@ export function demoCommand(program: Command): void {
 }
 
 async function demo({ cycles, depth, guest: withGuest, json, ...guestOptions }: DemoOptions): Promise<void> {
+  if (typeof json === 'string') await requireWritable(json);
   const guest = withGuest
     ? await withProgress('A Linux guest: pause, save, new process, restore', (onProgress) =>
         guestDemo(guestOptions, onProgress),

@@ -12,10 +12,20 @@ export interface GuestOptions {
 
 export function addGuestOptions(command: Command): Command {
   return command
-    .option('--kernel <file>', "a Linux kernel (bzImage, i386) instead of Debian's; with --initrd")
-    .option('--initrd <file>', 'the initial ramdisk that `virtio guest` made for that kernel')
-    .option('--bios <file>', 'a SeaBIOS image (bios-256k.bin) with vgabios-stdvga.bin beside it')
-    .option('--cache <folder>', 'where downloads and booted guests are kept (default: $XDG_CACHE_HOME/virtio-ts)');
+    .option('--kernel <file>', "a Linux kernel (bzImage, i386) instead of Debian's; with --initrd", fileName)
+    .option('--initrd <file>', 'the initial ramdisk that `virtio guest` made for that kernel', fileName)
+    .option('--bios <file>', 'a SeaBIOS image (bios-256k.bin) with vgabios-stdvga.bin beside it', fileName)
+    .option(
+      '--cache <folder>',
+      'where downloads and booted guests are kept (default: $XDG_CACHE_HOME/virtio-ts)',
+      fileName,
+    )
+    .hook('preAction', () => {
+      const { kernel, initrd } = command.opts<GuestOptions>();
+      if ((kernel === undefined) === (initrd === undefined)) return;
+      const [given, missing] = initrd === undefined ? ['--kernel', '--initrd'] : ['--initrd', '--kernel'];
+      command.error(`error: ${given} needs ${missing}: a kernel and its initial ramdisk belong together.`);
+    });
 }
 
 export function findGuestFiles(options: GuestOptions, onProgress: OnProgress): Promise<GuestFiles> {
@@ -30,12 +40,18 @@ export function findGuestFiles(options: GuestOptions, onProgress: OnProgress): P
   return guestFiles(given);
 }
 
-/** For commander: a whole number from `least` on. */
-export function wholeNumber(least: number): (text: string) => number {
+/** For commander: a whole number in decimal, from `least` to `most`. */
+export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < least)
-      throw new InvalidArgumentError(`a whole number from ${least} on is needed.`);
-    return value;
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+    throw new InvalidArgumentError(`a whole number ${range} is needed.`);
   };
+}
+
+/** For commander: a path that is not empty, as one of an unset variable is. */
+export function fileName(text: string): string {
+  if (text === '') throw new InvalidArgumentError('it names no file.');
+  return text;
 }

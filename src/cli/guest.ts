@@ -5,7 +5,8 @@ import { startMachine } from '../machine/ready-state.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { MemoryDisk } from '../storage/memory-disk.ts';
 import { ioLayout, PciDevice } from '../transports/pci/device.ts';
-import { addGuestOptions, findGuestFiles, type GuestOptions } from './guest-options.ts';
+import { addGuestOptions, fileName, findGuestFiles, type GuestOptions } from './guest-options.ts';
+import { requireWritable } from './output-file.ts';
 import { withProgress } from './progress.ts';
 import { type JsonTarget, writeReport } from './report.ts';
 
@@ -14,11 +15,12 @@ export function guestCommand(program: Command): void {
     .command('guest')
     .description('fetch and build the Linux guest, boot it once, and keep it so that later starts take about a second')
     .option('--no-boot', 'only fetch and build')
-    .option('--json [file]', 'report where everything is as JSON (standard output without a file)');
+    .option('--json [file]', 'report where everything is as JSON (standard output without a file)', fileName);
   addGuestOptions(command).action(guest);
 }
 
 async function guest(options: GuestOptions & { readonly boot: boolean; readonly json?: JsonTarget }): Promise<void> {
+  if (typeof options.json === 'string') await requireWritable(options.json);
   const started = performance.now();
   const files = await withProgress('Preparing the guest', async (onProgress) => {
     const found = await findGuestFiles(options, onProgress);

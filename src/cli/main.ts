@@ -11,6 +11,11 @@ const { version, description } = JSON.parse(readFileSync(new URL('../../package.
   description: string;
 };
 
+// Whoever reads our output may stop, as `head` does; the work goes on, and only the rest of the output is lost.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 const program = new Command('virtio')
   .description(description)
   .version(version)

@@ -1,10 +1,12 @@
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OnProgress } from '../../machine/progress.ts';
 import { TransportError } from '../../spec/fault.ts';
+import { onSignal } from '../signals.ts';
 import type { GuestReport, PhaseInput, PhaseMessage, RestoreReport, WriteReport } from './guest-report.ts';
 
 const DISK_BYTES = 32 * 1024 * 1024;
@@ -15,6 +17,7 @@ const DISK_BYTES = 32 * 1024 * 1024;
  */
 export async function guestDemo(guest: PhaseInput['guest'], onProgress: OnProgress): Promise<GuestReport> {
   const folder = await mkdtemp(join(tmpdir(), 'virtio-demo-'));
+  const stopWatching = onSignal(() => rmSync(folder, { recursive: true, force: true }));
   try {
     const image = join(folder, 'disk.img');
     const saved = join(folder, 'machine.saved');
@@ -41,6 +44,7 @@ export async function guestDemo(guest: PhaseInput['guest'], onProgress: OnProgre
       imageUntouched: (await sha256(image)) === before,
     };
   } finally {
+    stopWatching();
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -54,6 +58,7 @@ export function isGuestClean(report: GuestReport): boolean {
 function runPhase<Report>(input: PhaseInput, name: string, onProgress: OnProgress): Promise<Report> {
   return new Promise((resolve, reject) => {
     const child = fork(new URL('./guest-phase.js', import.meta.url), { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
+    const stopWatching = onSignal(() => child.kill('SIGKILL'));
     let report: Report | undefined;
     let complaints = '';
     child.stderr?.on('data', (text: Buffer) => {
@@ -67,6 +72,7 @@ function runPhase<Report>(input: PhaseInput, name: string, onProgress: OnProgres
       reject(new TransportError(`the ${name} could not be started: ${cause.message}`, { cause })),
     );
     child.on('close', (code, signal) => {
+      stopWatching();
       if (code === 0 && report !== undefined) resolve(report);
       else reject(new TransportError(`the ${name} ended with ${signal ?? code}: ${complaints.trim()}`));
     });

@@ -21,6 +21,8 @@ const LOAD_LIMIT_MS = 240_000;
 /** The disk takes its time, as real ones do: the pause is to find requests in flight. */
 const SLOW = { seed: 20_261_123, leastMs: 0, mostMs: 3 };
 
+// Whoever started this is gone: nobody wants the rest.
+process.once('disconnect', () => process.exit(1));
 process.once('message', (input: PhaseInput) => void main(input));
 
 async function main(input: PhaseInput): Promise<void> {
@@ -49,7 +51,11 @@ async function write({ image, saved, guest }: PhaseInput): Promise<WriteReport> 
   const filesBefore = await filesThrough(computer, FILES_EACH_TIME);
   progress('waiting for requests in flight');
   const { device } = computer.disks[0]!;
-  while (device.inFlight === 0) await setImmediate();
+  const end = Date.now() + LOAD_LIMIT_MS;
+  while (device.inFlight === 0) {
+    if (Date.now() > end) throw new Error(`the guest made no request within ${LOAD_LIMIT_MS / 1000} s`);
+    await setImmediate();
+  }
   const inFlight = device.inFlight;
   const pausing = performance.now();
   await computer.pause();

@@ -1,0 +1,113 @@
+/** Getting the guest: `virtio guest`, and guests of one's own. The first run downloads Debian packages. */
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { GuestFiles } from '../../src/machine/guest-files.ts';
+import { virtio, workFolder } from './virtio.ts';
+
+interface GuestReport extends GuestFiles {
+  readonly booted: boolean;
+  readonly seconds: number;
+}
+
+const folder = workFolder();
+let report: GuestReport;
+beforeAll(async () => {
+  const { code, stdout, stderr } = await virtio(['guest', '--json']);
+  expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+  report = JSON.parse(stdout) as GuestReport;
+});
+
+/** An environment without apt-get and dpkg-deb, and with a cache of its own, which may have something in it. */
+function elsewhere(name: string, states: readonly string[] = []): NodeJS.ProcessEnv {
+  const programs = folder.path(`${name}-bin`);
+  const cache = folder.path(`${name}-cache`);
+  mkdirSync(programs);
+  symlinkSync(process.execPath, join(programs, 'node'));
+  mkdirSync(join(cache, 'virtio-ts'), { recursive: true });
+  const from = dirname(dirname(report.kernel));
+  for (const state of states) copyFileSync(join(from, state), join(cache, 'virtio-ts', state));
+  return { PATH: programs, XDG_CACHE_HOME: cache };
+}
+
+describe('virtio guest', () => {
+  it('says where the files are and which version they have', () => {
+    for (const file of [report.kernel, report.initrd, report.bios, report.vgaBios])
+      expect(existsSync(file!)).toBe(true);
+    expect(report.version).toMatch(/^Debian \S+-686\S* \(\S+\), guest [0-9a-f]{16}$/);
+    expect(report.booted).toBe(true);
+    expect(report.seconds).toBeGreaterThan(0);
+  });
+
+  it('has nothing to download, build or boot the second time', async () => {
+    const { code, stdout, stderr } = await virtio(['guest', '--json']);
+    expect(code).toBe(0);
+    expect({ ...(JSON.parse(stdout) as GuestReport), seconds: 0 }).toEqual({ ...report, seconds: 0 });
+    expect(stderr.match(/^› .*$/gm)).toEqual(['› restoring the booted guest', '› starting the guest']);
+  });
+
+  it('does not boot with --no-boot, and lists the files for people', async () => {
+    const { code, stdout, stderr } = await virtio(['guest', '--no-boot']);
+    expect(code).toBe(0);
+    expect(stderr.match(/^› .*$/gm)).toBeNull();
+    expect(stdout.split('\n')).toEqual([
+      `kernel   ${report.kernel}`,
+      `initrd   ${report.initrd}`,
+      `bios     ${report.bios}`,
+      `vgaBios  ${report.vgaBios}`,
+      `version  ${report.version}`,
+      '',
+    ]);
+  });
+
+  it('writes its report to a file', async () => {
+    const file = folder.path('guest.json');
+    const { code, stdout } = await virtio(['guest', '--no-boot', '--json', file]);
+    expect(code).toBe(0);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ kernel: report.kernel, booted: false });
+    expect(stdout).toContain(report.kernel);
+  });
+});
+
+describe('without apt-get and an empty cache', () => {
+  it.each([['guest'], ['run', '--exec', 'true'], ['demo', '--cycles', '1']])(
+    'virtio %s says what is missing and what to do, once',
+    async (...args) => {
+      const environment = elsewhere(`missing-${args[0]}`);
+      const { code, stdout, stderr } = await virtio(args, { environment });
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      const [, message] = /^virtio: (.*)$/m.exec(stderr)!;
+      for (const part of ['apt-get', 'dpkg-deb', '--kernel', '--initrd', '--bios']) expect(message).toContain(part);
+      expect(stderr.match(/apt-get is not on this machine/g)?.length).toBe(1);
+      expect(readdirSync(join(environment['XDG_CACHE_HOME']!, 'virtio-ts'))).toEqual([]);
+    },
+  );
+});
+
+describe("files of one's own", () => {
+  const own = (): string[] => ['--kernel', report.kernel, '--initrd', report.initrd, '--bios', report.bios];
+
+  it('start a guest where there are no packages', async () => {
+    const states = readdirSync(dirname(dirname(report.kernel))).filter((name) => name.startsWith('ready-'));
+    const environment = elsewhere('own', states);
+    const given = await virtio(['guest', '--no-boot', '--json', ...own()], { environment });
+    expect(given.code).toBe(0);
+    expect(JSON.parse(given.stdout)).toMatchObject({
+      kernel: report.kernel,
+      vgaBios: report.vgaBios,
+      version: 'given: vmlinuz',
+    });
+    const { code, stdout } = await virtio(['run', '--disk', folder.image('own.img'), '--exec', 'uname -s', ...own()], {
+      environment,
+    });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'Linux\n' });
+  });
+
+  it.each(['--kernel', '--initrd', '--bios'])('of which %s is missing are not there, by name', async (option) => {
+    const args = own();
+    args[args.indexOf(option) + 1] = folder.path('missing.bin');
+    const { code, stdout, stderr } = await virtio(['guest', '--no-boot', ...args]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^virtio: cannot read .*missing\.bin: ENOENT/m);
+  });
+});
