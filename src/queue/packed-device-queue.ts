@@ -318,7 +318,8 @@ function checkLayout({ size, descriptorArea, driverArea, deviceArea }: QueueLayo
 /** A queue at rest has taken and used the same descriptors: its two positions are one. */
 function positionOf(state: QueueState, size: number): { next: number; wrap: number } {
   const { format, availableNext: next, usedNext } = state;
-  if (format !== 'packed' || !Number.isInteger(next) || next < 0 || next >= size || (state.availableWrap & ~1) !== 0) {
+  const isPosition = format === 'packed' && Number.isInteger(next) && next >= 0 && next < size;
+  if (!isPosition || (state.availableWrap !== 0 && state.availableWrap !== 1)) {
     throw new StateError(`"${format}" at ${next} is no position of a packed queue of ${size}`);
   }
   if (usedNext !== next || state.usedWrap !== state.availableWrap) {
