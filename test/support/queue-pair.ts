@@ -65,6 +65,8 @@ export class QueuePair {
   /** Eight bytes for each request that can be out, and then some for tests of their own. */
   readonly data: GuestSlice;
   readonly #list = new BufferList();
+  readonly #answerBytes = new Uint8Array(4);
+  readonly #answer = new DataView(this.#answerBytes.buffer);
   readonly #freeSlots: number[];
   readonly #slots = new Map<number, { slot: number; token: number }>();
 
@@ -103,7 +105,8 @@ export class QueuePair {
 
   /** Completes a chain with an answer of `token`. */
   answer(chain: Chain, token: number): void {
-    for (let i = 0; i < 4; i++) chain.writeU8(i, (token >>> (8 * i)) & 0xff);
+    this.#answer.setUint32(0, token, true);
+    chain.write(0, this.#answerBytes, 0, 4);
     this.device.complete(chain, 4);
   }
 

@@ -162,14 +162,16 @@ function drain(model: Model, real: Real): void {
   expect(real.pair.device.taken).toBe(0);
 }
 
-/** Shortly before the indices wrap; the runs go on from one to the next, and over the wrap. */
+/** Shortly before the indices of a split ring wrap; the runs go on from one to the next, and over the wrap. */
 const START = 65_480;
 
 describe('a virtqueue is two lists of requests, whatever the two ends do', () => {
   for (const kind of queueKinds) {
     for (const size of kind.anySize ? [1, 3, 8] : [1, 4, 8]) {
       it(`${kind.name}, size ${size}`, () => {
-        let carried = START;
+        // Packed rings wrap all the time. One size is enough to see that of split ones.
+        const start = kind.anySize || size !== 4 ? 0 : START;
+        let carried = start;
         let pair = movedTo(carried, kind, size);
         const run = (commands: Iterable<Step>): void => {
           const real = { pair, kind };
@@ -184,8 +186,8 @@ describe('a virtqueue is two lists of requests, whatever the two ends do', () =>
           }
           carried += model.accepted;
         };
-        fc.assert(fc.property(steps, run), { seed: 20260102, numRuns: 80 });
-        expect(carried).toBeGreaterThan(65_536);
+        fc.assert(fc.property(steps, run), { seed: 20260102, numRuns: 50 });
+        expect(carried - start).toBeGreaterThan(65_536 - START);
       });
     }
   }
