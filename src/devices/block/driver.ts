@@ -221,7 +221,8 @@ export class BlockDriver {
 
   async #refresh(): Promise<void> {
     try {
-      this.onInfoChange?.(await this.#readInfo(this.driver.features));
+      const info = await this.#readInfo(this.driver.features);
+      this.onInfoChange?.(info);
     } catch {
       // The device is gone or lies about its generation: requests will tell.
     }

@@ -133,6 +133,15 @@ it('a block driver learns of a new capacity, and goes by it', async () => {
   await driver.read(199, 512);
 });
 
+it('a block driver goes by a new capacity, too, when nobody asked to be told of it', async () => {
+  const disk = new MemoryDisk({ capacitySectors: 100 });
+  const { driver } = await startBlockRig({ disk });
+  disk.resize(200);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(driver.info.capacitySectors).toBe(200);
+  await driver.read(199, 512);
+});
+
 it('a block driver switches the cache of its device', async () => {
   const disk = new RecordingDisk();
   for (const way of ways) {
