@@ -1,0 +1,67 @@
+import { Feature } from '../../src/spec/features.ts';
+import { FaultyDisk } from '../../src/storage/faulty-disk.ts';
+import { MemoryDisk } from '../../src/storage/memory-disk.ts';
+import { FakeClock } from './fake-clock.ts';
+import { type BlockRig, type BlockRigOptions, pattern, startBlockRig, ways } from './rig.ts';
+
+/** What the two ends of a block device have in common, apart from the way between them. */
+export interface BlockRing {
+  readonly name: string;
+  readonly offer: readonly number[];
+  readonly decline: readonly number[];
+}
+
+export const blockRings: readonly BlockRing[] = ['split', 'packed'].flatMap((format) =>
+  ['direct', 'indirect'].flatMap((chains) =>
+    ['flags', 'event index'].map((asking) => ({
+      name: `${format}, ${chains}, ${asking}`,
+      offer: format === 'packed' ? [Feature.RING_PACKED] : [],
+      decline: [
+        ...(chains === 'direct' ? [Feature.INDIRECT_DESC] : []),
+        ...(asking === 'flags' ? [Feature.EVENT_IDX] : []),
+      ],
+    })),
+  ),
+);
+
+/** Every ring over the shortest way, and over the others the two that differ most. */
+export const blockSettings: readonly (readonly [string, BlockRigOptions])[] = ways.flatMap((way) =>
+  (way === 'direct' ? blockRings : [blockRings[0]!, blockRings.at(-1)!]).map(
+    ({ name, offer, decline }) => [`${way}, ${name}`, { way, device: { offer }, driver: { decline } }] as const,
+  ),
+);
+
+export const DISK_SECTORS = 64;
+/** What is on the disk at first. */
+export const DISK_CONTENTS: Uint8Array = pattern(DISK_SECTORS * 512);
+
+export interface SlowDiskRig extends BlockRig {
+  /** In front of `behind`. */
+  readonly disk: FaultyDisk;
+  /** Holds DISK_CONTENTS. */
+  readonly behind: MemoryDisk;
+  /** That of both ends. A suspend may take 1 s. */
+  readonly clock: FakeClock;
+}
+
+/** A driver that has initialised a device with three queues of 16, over a disk that a test can hold. No events yet. */
+export async function startSlowDisk(options: BlockRigOptions): Promise<SlowDiskRig> {
+  const clock = new FakeClock();
+  const behind = new MemoryDisk({ bytes: DISK_CONTENTS });
+  const disk = new FaultyDisk(behind);
+  const rig = await startBlockRig({
+    memoryBytes: 1 << 17,
+    ...options,
+    disk,
+    block: { queues: 3, queueSize: 16, ...options.block },
+    device: { ...options.device, clock, suspendLimitMs: 1000 },
+    driver: { ...options.driver, clock },
+  });
+  rig.events.length = 0;
+  return { ...rig, disk, behind, clock };
+}
+
+/** Everything that waits for nothing but promises has happened, with fields read byte by byte as well. */
+export async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
