@@ -294,18 +294,19 @@ export class SuspendRig {
     this.#list.addWritable(address + slot * 16 + 8, 4);
     const id = this.queues[queue]!.offer(this.#list);
     if (id < 0) throw new Error(`queue ${queue} is full`);
-    expect(this.#out[queue]!.has(id)).toBe(false);
+    if (this.#out[queue]!.has(id)) throw new Error(`id ${id} was given to two buffers`);
     this.#out[queue]!.set(id, { slot, token });
   }
 
   #answered(queue: number, id: number): number {
-    const out = this.#out[queue]!.get(id)!;
+    const out = this.#out[queue]!.get(id);
+    if (out === undefined) throw new Error(`id ${id} came back from queue ${queue}, but was not out`);
     this.#out[queue]!.delete(id);
     this.#free.push(out.slot);
     const { offset, region } = this.#slots!;
     const answer = region.view.getUint32(offset + out.slot * 16 + 8, true);
     if (queue === EVENTS) return answer;
-    expect(answer).toBe(out.token);
+    if (answer !== out.token) throw new Error(`request ${out.token} was answered with ${answer}`);
     return out.token;
   }
 }
