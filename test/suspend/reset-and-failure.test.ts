@@ -184,7 +184,7 @@ const failures: readonly (readonly [string, (rig: SuspendRig) => void | Promise<
       const [region] = rig.memory.regions;
       const { bytes } = region!;
       rig.memory.remove(region!);
-      rig.type.held.splice(0).forEach(({ queue, chain }) => rig.type.port.complete(queue, chain, 0));
+      for (const { queue, chain } of rig.type.held.splice(0)) rig.type.port.complete(queue, chain, 0);
       rig.memory.add(0, bytes);
     },
   ],
@@ -210,12 +210,13 @@ describe.each(settings)('a suspend that fails, over %s,', (_, setting) => {
       neverShown(rig, '1b', '5b', '5f', '0f');
       expect(rig.events.slice(-2)).toEqual(['status 4f', 'config']);
       rig.events.length = 0;
-      await rig.untouched(() => {}).catch(() => {});
-      for (const value of [0x1f, 0x0f, 0x1b, 0x4f, 0x5f]) rig.write(value);
-      for (const queue of rig.queues.keys()) rig.kick(queue);
-      while (rig.type.held.length > 0) rig.type.answer();
-      for (const step of rig.type.steps.splice(0)) step.settle();
-      await rig.clock.advance(10_000);
+      await rig.untouched(async () => {
+        for (const value of [0x1f, 0x0f, 0x1b, 0x4f, 0x5f]) rig.write(value);
+        for (const queue of rig.queues.keys()) rig.kick(queue);
+        while (rig.type.held.length > 0) rig.type.answer();
+        for (const step of rig.type.steps.splice(0)) step.settle();
+        await rig.clock.advance(10_000);
+      });
       expect(rig.status).toBe(0x4f);
       expect(rig.events).toEqual([]);
       expect(rig.outstanding(MORE_REQUESTS)).toBe(1);
