@@ -81,8 +81,9 @@ export class ConfigSpace {
     if (live && !held) this.#hooks.notify();
   }
 
-  /** The device was let go: shows and tells what was held back, once. */
+  /** The device was let go: shows and tells what was held back, once. Not if it was brought to rest again meanwhile. */
   settle(): void {
+    if (this.#hooks.frozen()) return;
     if (this.#changeHeld) this.#show();
     else if (!this.#notificationOwed) return;
     this.owe();
