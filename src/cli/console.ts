@@ -9,7 +9,8 @@ import { onSignal } from './signals.ts';
 const ESCAPE = 0x1d;
 /** Ctrl-D: the end of the input, for whoever reads it in the guest. */
 const END_OF_INPUT = '\x04';
-const ANSWER_LIMIT_MS = 5000;
+/** How long a guest may take to answer before it counts as silent: so many times what it took when all was well, within limits. */
+const SILENCE = { answers: 30, leastMs: 3000, mostMs: 20_000 };
 /** What is piped in goes at the pace of a line of 115200 baud: what the guest has not read yet is kept in memory. */
 const PIPED_BYTES = 256;
 const PIPED_MS = 22;
@@ -31,7 +32,11 @@ export async function attachConsole(computer: Computer): Promise<void> {
   const { stdin, stdout } = process;
   const stopOutput = computer.machine.serial.onData((bytes) => stdout.write(bytes));
   const end = new AbortController();
-  const stopWatching = watchGuestEnd(computer, (words) => void endIfSilent(computer, words, end));
+  const asked = performance.now();
+  await computer.machine.command('true');
+  const patience = SILENCE.answers * (performance.now() - asked);
+  const limitMs = Math.min(Math.max(patience, SILENCE.leastMs), SILENCE.mostMs);
+  const stopWatching = watchGuestEnd(computer, (words) => void endIfSilent(computer, words, limitMs, end));
   const onClosed = (): void => end.abort();
   stdout.once('error', onClosed);
   try {
@@ -45,12 +50,17 @@ export async function attachConsole(computer: Computer): Promise<void> {
 }
 
 /** Words alone end nothing, for anybody can print them: a guest that still runs commands is not through. */
-async function endIfSilent(computer: Computer, lastWords: string, end: AbortController): Promise<void> {
+async function endIfSilent(
+  computer: Computer,
+  lastWords: string,
+  limitMs: number,
+  end: AbortController,
+): Promise<void> {
   const answer = computer.machine.command('true').then(
     () => 'alive',
     () => 'silent',
   );
-  const limit = setTimeout(ANSWER_LIMIT_MS, 'silent', { signal: end.signal }).catch(() => 'over');
+  const limit = setTimeout(limitMs, 'silent', { signal: end.signal }).catch(() => 'over');
   // A guest that was paused meanwhile cannot answer.
   if ((await Promise.race([answer, limit])) !== 'silent' || computer.paused) return;
   process.stdout.write(`\n[the guest has ended: ${lastWords}]\n`);
@@ -82,7 +92,7 @@ async function pipeInput(computer: Computer, end: AbortSignal): Promise<void> {
     while (!end.aborted) {
       serial.send(END_OF_INPUT);
       // The wait at the end is for what the shell has printed last, which comes over another line than this answer.
-      const ended = `n=0; while [ -d /proc/${shell} ]; do [ $n = 10 ] && exit 1; n=$((n + 1)); sleep 0.1; done; sleep 0.3`;
+      const ended = `n=0; while [ -d /proc/${shell} ]; do [ $n = 3 ] && exit 1; n=$((n + 1)); sleep 0.1; done; sleep 0.3`;
       if ((await computer.machine.command(ended)).exitCode === 0) return;
     }
   };

@@ -161,7 +161,7 @@ describe('virtio run with input from a pipe', () => {
   });
 
   it("is not fooled by somebody else's last words", async () => {
-    const input = 'echo "[    1.000000] reboot: System halted"; sleep 6; echo still $((1 + 1))\n';
+    const input = 'echo "[    1.000000] reboot: System halted"; sleep 8; echo still $((1 + 1))\n';
     const { code, stdout } = await virtio(['run', ...disk], { input });
     expect(code).toBe(0);
     expect(stdout).toContain('still 2');
