@@ -40,7 +40,7 @@ export const settings: readonly (readonly [string, Setting])[] = ways.flatMap((w
 export const ringSettings: typeof settings = queueKinds.map((ring) => [ring.name, { way: 'direct', ring }]);
 
 /** One for each way, with different rings. */
-export const waySettings: typeof settings = [0, 6 + 3, 12 + 4, 18 + 5].map((n) => settings[n]!);
+const waySettings: typeof settings = [0, 6 + 3, 12 + 4, 18 + 5].map((n) => settings[n]!);
 
 const QUEUE_SIZE = 8;
 const MEMORY_BYTES = 0x8000;
