@@ -39,9 +39,6 @@ export const settings: readonly (readonly [string, Setting])[] = ways.flatMap((w
 /** All kinds of rings, for what no transport has to do with. */
 export const ringSettings: typeof settings = queueKinds.map((ring) => [ring.name, { way: 'direct', ring }]);
 
-/** One for each way, with different rings. */
-const waySettings: typeof settings = [0, 6 + 3, 12 + 4, 18 + 5].map((n) => settings[n]!);
-
 const QUEUE_SIZE = 8;
 const MEMORY_BYTES = 0x8000;
 const POISON = 0xa5;
