@@ -50,7 +50,7 @@ export function report(
   const { drainsUs, ...rest } = run;
   return {
     requests: load.requests,
-    lost: load.requests - load.settled + Math.max(0, load.writes - disk.executed),
+    lost: Math.max(0, load.requests - load.settled) + Math.max(0, load.writes - disk.executed),
     duplicated: disk.repeated,
     wrong: load.wrong,
     firstError: load.firstError?.message ?? null,
