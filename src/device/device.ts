@@ -194,7 +194,8 @@ export class Device {
   /**
    * The host's own quiet state, for drivers that know nothing of SUSPEND: no ring is touched, no interrupt comes, nothing is
    * in flight; the driver sees no change. Resolves when it is reached. Rejects with StateError, and lets go again, when what
-   * is in processing does not end within `limitMs` (the suspend limit), and when the device is paused already.
+   * is in processing does not end within `limitMs` (the suspend limit), when `continue` comes first, and when the device is
+   * paused already; with the error of a back-end that does not stop.
    */
   pause(limitMs: number = this.#suspendLimitMs): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -205,7 +206,7 @@ export class Device {
 
   /** Ends a pause. Everything held back meanwhile is done now. */
   continue(): void {
-    this.#quiet.release('pause');
+    this.#quiet.release('pause', new StateError('pause: the device was let go before it had come to rest'));
   }
 
   /** The state of a device at rest. Throws StateError when it is not at rest. */

@@ -78,12 +78,13 @@ export class Quiet {
     this.settle();
   }
 
-  /** Lets go, whether or not rest was reached. A waiter is not called any more. */
-  release(owner: QuietOwner): void {
+  /** Lets go, whether or not rest was reached. A waiter that was not told yet is told `reason`, if there is one. */
+  release(owner: QuietOwner, reason?: Error): void {
     const hold = this.#owners.get(owner);
     if (hold === undefined) return;
     hold.cancelLimit?.();
     this.#owners.delete(owner);
+    if (reason !== undefined) hold.waiter?.failed(reason);
     this.#letGo();
   }
 
