@@ -7,21 +7,13 @@ import {
   startSlowDisk,
 } from '../support/block-settings.ts';
 import { settle } from '../support/fake-clock.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
 
 const SEED = Number(process.env['SEED'] ?? 20_261_123);
 const CYCLES = 1000;
 const SECTOR = 512;
 /** Every so many cycles the memory of a device at rest is compared. */
 const LOOK = 20;
-
-/** Whole numbers below a bound, the same for the same seed. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 /** Reads and writes of single sectors, never two of one sector at a time, each with bytes that no other write has. */
 class Load {
@@ -102,7 +94,10 @@ async function lookAtRest({ memory, device, disk, clock, transport, events }: Sl
   expect([disk.log.length, events.length, device.status, device.inFlight]).toEqual([requests, told, 0x1b, 0]);
 }
 
-describe.each(blockSettings)(`over %s (seed ${SEED})`, (_, options) => {
+/** Every format, and every way. */
+const settings = blockSettings.filter((_, n) => [0, 3, 4, 7, 8, 11, 12].includes(n));
+
+describe.each(settings)(`over %s (seed ${SEED})`, (_, options) => {
   it(`of ${CYCLES} suspends and resumes under load each request is done once, and its data is right`, async () => {
     const rig = await startSlowDisk(options);
     const { driver, device, disk, clock } = rig;
