@@ -39,8 +39,8 @@ emulator.add_listener('emulator-started', () => {
   enableButtons();
 });
 
-/** What the guest's shell sends to a terminal that is more than this page. */
 const ESCAPE = '\x1b';
+/** What the guest's shell sends to a terminal that is more than this page. */
 const forTerminals = new RegExp(`${ESCAPE}\\[[\\d;?]*[A-Za-z]|\r`, 'g');
 const decoder = new TextDecoder();
 let log = '';

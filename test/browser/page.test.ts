@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type BuiltPage, buildPage, type PageOptions } from './built-page.ts';
@@ -93,7 +94,7 @@ describe.skipIf(executable === undefined)('a page with a guest', () => {
   it(
     'loses no request that was on its way when it was paused',
     async () => {
-      const guest = await opened({ diskModule: join(import.meta.dirname, 'slow-disk.ts') });
+      const guest = await opened({ diskModule: fileURLToPath(new URL('./slow-disk.ts', import.meta.url)) });
       await guest.run('load /dev/vda 2 8 >/tmp/load.log 2>&1 & until [ -e /mnt/1.1 ]; do sleep 1; done');
       expect(await guest.pauseWithRequests()).toBeGreaterThan(0);
       await guest.press('Save');
