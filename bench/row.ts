@@ -32,7 +32,7 @@ export function measured(suite: string, row: string, unit: string, ours: number)
   return { suite, row, unit, ours: round(ours), peer: null, ratio: null, goal: null, met: null };
 }
 
-/** A rate next to a peer's, higher being better: `ratio` has to reach `least`. @public */
+/** A rate next to a peer's, higher being better: `ratio` has to reach `least`. */
 export function against(
   suite: string,
   row: string,
