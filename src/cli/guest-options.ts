@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type GuestFileOptions, type GuestFiles, guestFiles } from '../machine/guest-files.ts';
 import type { OnProgress } from '../machine/progress.ts';
+import { checkGivenFiles } from './given-files.ts';
 
 /** Options of every command that needs a guest. */
 export interface GuestOptions {
@@ -28,7 +29,8 @@ export function addGuestOptions(command: Command): Command {
     });
 }
 
-export function findGuestFiles(options: GuestOptions, onProgress: OnProgress): Promise<GuestFiles> {
+export async function findGuestFiles(options: GuestOptions, onProgress: OnProgress): Promise<GuestFiles> {
+  await checkGivenFiles(options);
   const { kernel, initrd, bios, cache } = options;
   const given: GuestFileOptions = {
     ...(kernel === undefined ? {} : { kernel }),

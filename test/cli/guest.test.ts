@@ -110,4 +110,26 @@ describe("files of one's own", () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(/^virtio: cannot read .*missing\.bin: ENOENT/m);
   });
+
+  it.each([
+    ['--kernel', 'is no Linux kernel (bzImage)'],
+    ['--initrd', 'is no gzipped initial ramdisk'],
+    ['--bios', 'is no BIOS image'],
+  ])('of which %s is something else are refused, before a guest hangs without a word', async (option, message) => {
+    const args = own();
+    for (const bytes of [0, 300, 1 << 20]) {
+      const file = folder.image('zeroes.bin', bytes);
+      args[args.indexOf(option) + 1] = file;
+      const { code, stderr } = await virtio(['guest', ...args]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(`\nvirtio: ${file} ${message}\n`);
+    }
+  });
+
+  it('are not kept where no folder is', async () => {
+    const file = folder.image('file.bin');
+    const { code, stderr } = await virtio(['guest', '--cache', file]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`\nvirtio: ${file} is no folder for a cache\n`);
+  });
 });
