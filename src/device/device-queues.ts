@@ -140,7 +140,7 @@ export class DeviceQueues {
     } catch (error) {
       this.#hooks.failed(error);
     }
-    slot.draining = false;
+    slot.draining = slot.batching = false;
     this.#hooks.ended();
     // A kick that came within this call for a queue that the driver has set up anew meanwhile.
     if (slot.again) {
@@ -183,7 +183,7 @@ export class DeviceQueues {
     if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
     try {
       slot.queue.complete(chain, written);
-      if (slot.draining) return;
+      if (slot.batching) return;
       this.#publish(slot);
     } catch (error) {
       // A caller's mistake is for the caller: a device type that hands a chain back twice, or claims more than there was.
@@ -226,11 +226,13 @@ export class DeviceQueues {
         this.#hooks.later(() => this.drain(slot));
         return;
       }
+      slot.batching = true;
       while (this.#hooks.serving()) {
         const chain = queue.take();
         if (chain === undefined) break;
         this.#process(slot, chain);
       }
+      slot.batching = false;
       this.#publish(slot);
       // A kick within the loop says that there may be more, even when arming did not see it.
     } while (this.#hooks.serving() && slot.queue === queue && (queue.arm() || slot.again));

@@ -25,6 +25,8 @@ export class QueueSlot {
   /** Buffers are being taken from it in this call; a kick meanwhile sets `again`. */
   draining = false;
   again = false;
+  /** What is completed now is published with the rest of its batch. */
+  batching = false;
 
   constructor(index: number, description: QueueDescription) {
     this.index = index;

@@ -136,6 +136,21 @@ describe.each(settings)('races, over %s:', (_, setting) => {
     );
   });
 
+  it('a buffer whose processing ends within the notification of a batch is shown and told, too', async () => {
+    const rig = await SuspendRig.start(setting);
+    rig.type.answering = 'when told';
+    rig.send(REQUESTS, 1);
+    rig.type.answering = 'at once';
+    rig.onInterrupt = () => {
+      rig.collect();
+      if (rig.type.held.length > 0) rig.type.answer();
+    };
+    rig.send(REQUESTS, 2);
+    expect(rig.events).toEqual(['used', 'collect 0:2', 'used', 'collect 0:1']);
+    rig.suspend();
+    expect(rig.device.save().body.state).toBe('suspended');
+  });
+
   it('within the notification of the last used buffer the device is not yet suspended', async () => {
     const rig = await suspending(setting);
     const seen: number[] = [];
