@@ -4,58 +4,17 @@ import { Device } from '../../../../src/device/device.ts';
 import { BlockDevice } from '../../../../src/devices/block/device.ts';
 import { BlockDriver } from '../../../../src/devices/block/driver.ts';
 import { BlockConfig } from '../../../../src/devices/block/layout.ts';
+import { PciLoopback } from '../../../../src/hosts/loopback/pci.ts';
 import { GuestAllocator } from '../../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import { PciCommon, VirtioPciCap, VirtioPciCapType } from '../../../../src/spec/pci.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
 import { PciDevice, type PciLayout } from '../../../../src/transports/pci/device.ts';
-import { type PciAccess, PciDriverTransport } from '../../../../src/transports/pci/driver.ts';
-import type { AccessWidth, PciFunction } from '../../../../src/transports/pci/function.ts';
+import { PciDriverTransport } from '../../../../src/transports/pci/driver.ts';
+import type { AccessWidth } from '../../../../src/transports/pci/function.ts';
 import { pattern } from '../../../support/rig.ts';
+import { WindowAccess } from '../../../support/window-access.ts';
 import { capabilitiesOf, layouts, PciRig } from './pci-rig.ts';
-
-/** A driver that reaches the BARs through the PCI configuration access capability alone (§4.1.4.9). */
-class WindowAccess implements PciAccess {
-  onInterrupt: (() => void) | undefined;
-  #function!: PciFunction;
-  #window = 0;
-
-  constructor(fn: PciFunction) {
-    this.connect(fn);
-  }
-
-  connect(fn: PciFunction): void {
-    this.#function = fn;
-    this.#window = capabilitiesOf(fn).find(({ type }) => type === VirtioPciCapType.PCI)!.at;
-    fn.onInterruptLine = (asserted) => {
-      if (asserted) this.onInterrupt?.();
-    };
-  }
-
-  readConfig(offset: number, width: AccessWidth): number {
-    return this.#function.readConfig(offset, width);
-  }
-
-  writeConfig(offset: number, width: AccessWidth, value: number): void {
-    this.#function.writeConfig(offset, width, value);
-  }
-
-  readBar(bar: number, offset: number, width: AccessWidth): number {
-    this.#point(bar, offset, width);
-    return this.#function.readConfig(this.#window + VirtioPciCap.PCI_CFG_DATA, width);
-  }
-
-  writeBar(bar: number, offset: number, width: AccessWidth, value: number): void {
-    this.#point(bar, offset, width);
-    this.#function.writeConfig(this.#window + VirtioPciCap.PCI_CFG_DATA, width, value);
-  }
-
-  #point(bar: number, offset: number, width: number): void {
-    this.#function.writeConfig(this.#window + VirtioPciCap.BAR, 1, bar);
-    this.#function.writeConfig(this.#window + VirtioPciCap.OFFSET, 4, offset);
-    this.#function.writeConfig(this.#window + VirtioPciCap.SIZE, 4, width);
-  }
-}
 
 function makeDevice(disk: MemoryDisk, memory: GuestMemory, layout: PciLayout): PciDevice {
   return new PciDevice(new Device(new BlockDevice(disk), memory), { layout });
@@ -66,8 +25,9 @@ for (const [name, layout] of Object.entries(layouts)) {
     const memory = GuestMemory.over(new Uint8Array(1 << 20));
     const disk = new MemoryDisk({ capacitySectors: 100 });
     const first = makeDevice(disk, memory, layout);
-    const access = new WindowAccess(first);
-    const driver = new BlockDriver(await PciDriverTransport.open(access), new GuestAllocator(memory, 0x1000, 0xff000));
+    const bus = new PciLoopback(first);
+    const transport = await PciDriverTransport.open(new WindowAccess(bus));
+    const driver = new BlockDriver(transport, new GuestAllocator(memory, 0x1000, 0xff000));
     await driver.initialize();
     await driver.write(3, pattern(2048));
     await driver.suspend();
@@ -78,7 +38,7 @@ for (const [name, layout] of Object.entries(layouts)) {
     await driver.suspend();
     const second = makeDevice(disk, memory, layout);
     second.restore(JSON.parse(JSON.stringify(first.save())));
-    access.connect(second);
+    bus.connect(second);
     await driver.resume();
     expect(await driver.read(3, 2048)).toEqual(pattern(2048));
     await driver.setWriteback('writethrough');
@@ -103,7 +63,7 @@ for (const [name, layout] of Object.entries(layouts)) {
       fc.property(fc.array(aligned, { maxLength: 30 }), fc.boolean(), (accesses, started) => {
         const [direct, through] = [new PciRig(layout), new PciRig(layout)];
         if (started) for (const rig of [direct, through]) rig.start().disk.onResize?.();
-        const window = new WindowAccess(through.pci);
+        const window = new WindowAccess(new PciLoopback(through.pci));
         for (const { bar, offset, width, value, kind } of accesses) {
           if (kind === 'read') expect(window.readBar(bar, offset, width)).toBe(direct.pci.readBar(bar, offset, width));
           else {
