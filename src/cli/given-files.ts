@@ -1,8 +1,8 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { TransportError } from '../spec/fault.ts';
 
-/** Of the header of every bzImage ("boot protocol" of Linux on x86). */
-const KERNEL_MAGIC = { at: 0x202, bytes: Buffer.from('HdrS') };
+/** "HdrS", in the header of every bzImage (boot protocol of Linux on x86). */
+const KERNEL_MAGIC = { at: 0x202, bytes: Buffer.from([0x48, 0x64, 0x72, 0x53]) };
 const GZIP_MAGIC = { at: 0, bytes: Buffer.from([0x1f, 0x8b]) };
 /** A far jump, the first instruction of a PC. */
 const RESET_VECTOR = { fromEnd: 16, bytes: Buffer.from([0xea]) };
