@@ -20,9 +20,11 @@ function sectors(first: number, count = 1): Uint8Array {
 }
 
 /** Suspends a device that has nothing in processing, and forgets the events of it. */
-async function suspend({ driver, device, events }: SlowDiskRig): Promise<void> {
-  await driver.suspend();
+async function suspend({ driver, device, clock, events }: SlowDiskRig): Promise<void> {
+  const suspended = driver.suspend();
+  await clock.advance(50);
   expect(device.status).toBe(0x1b);
+  await suspended;
   events.length = 0;
 }
 
@@ -218,8 +220,7 @@ describe.each(blockSettings)('a block device and its driver, over %s:', (_, opti
     expect(Buffer.compare(image, memory.regions[0]!.bytes)).toBe(0);
     await driver.initialize();
     expect(await driver.read(0, SECTOR)).toEqual(sectors(0));
-    await driver.suspend();
-    expect(device.status).toBe(0x1b);
+    await suspend(rig);
   });
 
   it('a disk that is lost while suspended is shown in silence, and the resume says so', async () => {

@@ -119,6 +119,7 @@ describe.each(settings)(`over %s (seed ${SEED})`, (_, options) => {
         await clock.advance(20);
       }
       await clock.advance(20);
+      expect(device.status).toBe(0x1b);
       await suspended;
       if (cycle % LOOK === 0) await lookAtRest(rig);
       await driver.resume();

@@ -125,6 +125,21 @@ describe.each(settings)('a reset, over %s,', (_, setting) => {
     expect(rig.status).toBe(0x0f);
   });
 
+  it('while resuming: the change that was held is read in the new life and not told there, even if the back-end works late', async () => {
+    const rig = await SuspendRig.start(setting);
+    rig.suspend();
+    rig.type.change(9);
+    rig.type.starting = 'when told';
+    rig.resume();
+    await rig.initialize();
+    expect([...(await rig.readConfig(0, 1)).bytes]).toEqual([9]);
+    rig.events.length = 0;
+    rig.type.steps.shift()!.settle();
+    await settle();
+    expect(rig.events).toEqual([]);
+    await expectRecovery(rig);
+  });
+
   it('a buffer that its device gives back after it is none of the new life’s', async () => {
     const rig = await SuspendRig.start(setting);
     rig.send(EVENTS, 1);
