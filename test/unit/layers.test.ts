@@ -39,8 +39,10 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
 
 const imports: readonly Import[] = files.flatMap((from) => {
   const text = readFileSync(join(src, from), 'utf8');
-  const found = text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^']+)'/g);
-  return [...found].map(([, to]) => ({ from, to: to! }));
+  const statements = text.matchAll(
+    /^(?:import|export)\b[^;']*?\bfrom\s*'([^']+)'|^import\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm,
+  );
+  return [...statements].map(([, named, bare, dynamic]) => ({ from, to: (named ?? bare ?? dynamic)! }));
 });
 
 const local = imports
