@@ -171,7 +171,9 @@ export class Driver {
     this.#state = 'suspending';
     for (const queue of this.#queues) queue.hold();
     const limitMs = options.limitMs ?? DEFAULT_LIMIT_MS;
+    const life = this.#life;
     await this.#transition(Status.SUSPEND, { what: 'suspend', limitMs, reached: isSuspended });
+    life.check();
     this.#state = 'suspended';
     if (options.signal?.aborted === true) await this.resume({ limitMs });
     throwIfAborted(options.signal);
@@ -187,7 +189,9 @@ export class Driver {
     throwIfAborted(options.signal);
     this.#state = 'resuming';
     const { limitMs = DEFAULT_LIMIT_MS, signal } = options;
+    const life = this.#life;
     await this.#transition(Status.DRIVER_OK, { what: 'resume', limitMs, signal, reached: isRunning });
+    life.check();
     this.#state = 'running';
     for (const queue of this.#queues) queue.letGo();
     this.#type.configChanged?.();
@@ -274,6 +278,7 @@ export class Driver {
     const fault = what !== undefined || status === GONE ? faultOf(status, what ?? 'status') : undefined;
     if (fault !== undefined) throw fault;
     await this.transport.writeStatus(status | bits);
+    life.check();
   }
 
   /** Asks for a suspend or a resume, once, and waits for it; a device that does not do it is given up. */

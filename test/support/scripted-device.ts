@@ -1,4 +1,4 @@
-import type { DriverTransport } from '../../src/driver/transport.ts';
+import type { DriverTransport, Later } from '../../src/driver/transport.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import type { QueueLayout } from '../../src/queue/device-queue.ts';
 import { SplitDeviceQueue } from '../../src/queue/split-device-queue.ts';
@@ -45,7 +45,7 @@ export class ScriptedDevice implements DriverTransport {
     return this.status;
   }
 
-  writeStatus(value: number): void {
+  writeStatus(value: number): Later<void> {
     this.log.push(`status ${value.toString(16).padStart(2, '0')}`);
     if (value === 0) this.queues.length = 0;
     this.status = this.onStatus(value);

@@ -67,6 +67,26 @@ describe('a reset by the driver', () => {
     });
   }
 
+  it.each(['suspend', 'resume'] as const)('at any moment of a %s is the last word', async (phase) => {
+    for (let turns = 0; turns < 40; turns++) {
+      const rig = await startDriverRig();
+      rig.device.onStatus = (value) => (value === 0x1f ? 0x1b : value);
+      if (phase === 'resume') {
+        await rig.driver.suspend();
+        rig.device.onStatus = (value) => (value === 0x1f ? 0x0f : value);
+      }
+      const result = outcome(rig.driver[phase]());
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      rig.device.takeLog();
+      const reset = rig.driver.driver.reset();
+      await rig.clock.advance(50);
+      await reset;
+      expect(rig.device.takeLog()).toEqual(['status 00']);
+      expect(rig.driver.driver.state).toBe('reset');
+      expect(result.value).not.toBe('pending');
+    }
+  });
+
   it('ends an initialisation that is under way, and nothing of it reaches the device any more', async () => {
     const { device, driver, clock } = makeDriverRig();
     const steps: string[][] = [];
@@ -177,6 +197,32 @@ describe('a device that fails', () => {
     expect(read.value).toMatchObject({ fault: 'needsReset' });
     expect(driver.driver.state).toBe('running');
     expect(device.status).toBe(0x0f);
+  });
+
+  it('and answers late that it was given up is left alone by then, if it was initialised anew', async () => {
+    const rig = await startDriverRig();
+    const { device, driver } = rig;
+    const write = device.writeStatus.bind(device);
+    let answered = (): void => {};
+    device.writeStatus = (value) => {
+      void write(value);
+      if ((value & Status.FAILED) === 0) return Promise.resolve();
+      return new Promise<void>((resolve) => {
+        answered = resolve;
+      });
+    };
+    const read = outcome(driver.read(0, 512));
+    await settle();
+    lie(rig);
+    device.onUsedBuffer?.();
+    await settle();
+    await driver.initialize();
+    device.takeLog();
+    answered();
+    await settle();
+    expect(device.takeLog()).toEqual([]);
+    expect(driver.driver.state).toBe('running');
+    expect(read.value).toMatchObject({ rule: 'split.device.used.index' });
   });
 
   it('over its used ring while it suspends rejects the suspend with what is wrong', async () => {
