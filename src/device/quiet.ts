@@ -108,6 +108,7 @@ export class Quiet {
       () => this.#started(),
       (error) => {
         this.#phase = 'quiet';
+        this.#failAll(error);
         this.#hooks.startFailed(error);
       },
     );
@@ -132,14 +133,19 @@ export class Quiet {
   }
 
   #stopFailed(error: Error): void {
+    this.#failAll(error);
+    this.#phase = 'draining';
+    this.#letGo();
+  }
+
+  /** Nobody gets what he waits for, nor holds anything any more. */
+  #failAll(error: Error): void {
     const holds = [...this.#owners.values()];
     this.#owners.clear();
     for (const hold of holds) {
       hold.cancelLimit?.();
       hold.waiter?.failed(error);
     }
-    this.#phase = 'draining';
-    this.#letGo();
   }
 
   #limit(owner: QuietOwner, waiter: QuietWaiter): void {

@@ -264,6 +264,27 @@ describe.each(settings)('to pause, over %s,', (_, setting) => {
     expect(rig.status).toBe(0x0f);
   });
 
+  it('while the back-end starts, which it then does not, is an error; so is a suspend: the device needs a reset', async () => {
+    const rig = await SuspendRig.start(setting);
+    await rig.device.pause();
+    rig.type.change(1);
+    rig.type.starting = 'when told';
+    rig.device.continue();
+    rig.suspend();
+    expect(rig.status).toBe(0x1f);
+    const result = outcome(rig.device.pause());
+    rig.type.steps.shift()!.settle(new Error('cold'));
+    await settle();
+    expect(rig.events).toEqual(['status 1f', 'status 4f', 'config']);
+    expect(result.value).toMatchObject({ message: 'cold' });
+    await rig.clock.advance(60_000);
+    expect(rig.events).toHaveLength(3);
+    rig.type.starting = 'at once';
+    await rig.initialize();
+    rig.send(REQUESTS, 1);
+    expect(collected(rig)).toEqual(['collect 0:1']);
+  });
+
   it('and then to go on with a back-end that does not start ends in DEVICE_NEEDS_RESET, told at once', async () => {
     const rig = await SuspendRig.start(setting);
     await rig.device.pause();

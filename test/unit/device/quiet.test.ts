@@ -134,6 +134,22 @@ describe('a back-end', () => {
     expect(rig.log).toEqual(['stop', 'suspend reached', 'start', 'stop', 'pause reached']);
   });
 
+  it('that does not start fails the owners that came meanwhile, and nobody waits any more', async () => {
+    const rig = makeRig();
+    rig.ask('pause');
+    rig.start = () => Promise.reject(new Error('cold'));
+    rig.quiet.release('pause');
+    rig.ask('suspend');
+    rig.ask('pause');
+    await settle();
+    expect(rig.log.slice(3)).toEqual(['suspend failed: cold', 'pause failed: cold', 'start failed: cold']);
+    expect(rig.clock.pending).toBe(0);
+    expect([rig.quiet.open, rig.quiet.reached]).toEqual([false, false]);
+    rig.start = () => {};
+    rig.quiet.restart();
+    expect(rig.log.slice(-2)).toEqual(['start', 'opened']);
+  });
+
   it('that stops after everybody has let go is started again', async () => {
     const rig = makeRig();
     let stopped = (): void => {};
