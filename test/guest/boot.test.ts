@@ -71,8 +71,8 @@ describe('a guest that was booted', () => {
   });
 
   it('loses nothing of a long output', async () => {
-    const lines = (await output(machine, 'seq 20000')).trimEnd().split('\n');
-    expect(lines).toEqual(Array.from({ length: 20000 }, (_, n) => String(n + 1)));
+    const lines = (await output(machine, 'seq 5000')).trimEnd().split('\n');
+    expect(lines).toEqual(Array.from({ length: 5000 }, (_, n) => String(n + 1)));
   });
 
   it('goes on with a command that took too long, and then does the next one', async () => {
