@@ -91,9 +91,8 @@ export class DeviceQueues {
   }
 
   /** Makes the queue of an enabled slot; throws as `make` does. */
-  open(slot: QueueSlot, accepted: FeatureSet): void {
-    slot.queue = this.make(slot.layout, accepted, slot.saved);
-    slot.saved = undefined;
+  open(slot: QueueSlot, accepted: FeatureSet, saved?: QueueState): void {
+    slot.queue = this.make(slot.layout, accepted, saved);
   }
 
   closeAll(): void {

@@ -11,7 +11,7 @@ import type { DevicePort, DeviceType } from './device-type.ts';
 import { offeredFeatures, refuseFeatures } from './negotiation.ts';
 import type { QueueSlot } from './queue-slot.ts';
 import { Quiet, type QuietOwner } from './quiet.ts';
-import { type DeviceBody, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
+import { type DeviceBody, queueInUse, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
 import { StatusMachine } from './status-machine.ts';
 import type { DeviceObserver, DeviceTransport } from './transport.ts';
 
@@ -362,10 +362,9 @@ export class Device {
     this.#failure = body.failure === null ? undefined : new Error(body.failure);
     this.#config.restore(body.config);
     for (const [index, slot] of this.queues.entries()) {
-      const { positions, ...registers } = body.queues[index]!;
-      Object.assign(slot, registers);
-      slot.saved = positions ?? undefined;
-      if (positions !== null && body.state !== 'needsReset') this.#queues.open(slot, this.#accepted);
+      const queue = body.queues[index]!;
+      slot.restore(queue);
+      if (queueInUse(body.state, queue)) this.#queues.open(slot, this.#accepted, queue.positions ?? undefined);
     }
     const owners: QuietOwner[] = [];
     if (body.state === 'suspended') owners.push('suspend');

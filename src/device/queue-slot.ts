@@ -1,5 +1,5 @@
 import type { OrphanCount } from '../queue/chain.ts';
-import type { DeviceQueue, QueueLayout, QueueState } from '../queue/device-queue.ts';
+import type { DeviceQueue, QueueLayout } from '../queue/device-queue.ts';
 import type { QueueDescription } from './device-type.ts';
 
 /**
@@ -16,8 +16,6 @@ export class QueueSlot {
   enabled = false;
   /** Present while the queue is enabled and the device is past DRIVER_OK. */
   queue: DeviceQueue | undefined;
-  /** Positions to start from, after a restore. */
-  saved: QueueState | undefined;
   /** Chains that were out when the driver reset this queue alone; until they are back no new ones are taken from it. */
   readonly orphans: OrphanCount = { count: 0 };
   /** Buffers of an onDemand queue that were taken since it was last found empty. */
@@ -48,7 +46,21 @@ export class QueueSlot {
   close(orphans: OrphanCount): void {
     this.queue?.close(orphans);
     this.queue = undefined;
-    this.saved = undefined;
+  }
+
+  /** Takes over saved registers. */
+  restore({
+    size,
+    descriptorArea,
+    driverArea,
+    deviceArea,
+    enabled,
+  }: QueueLayout & { readonly enabled: boolean }): void {
+    this.size = size;
+    this.descriptorArea = descriptorArea;
+    this.driverArea = driverArea;
+    this.deviceArea = deviceArea;
+    this.enabled = enabled;
   }
 
   reset(): void {

@@ -9,7 +9,7 @@ import { consistent, type DeviceState, type StatusMachine } from './status-machi
 const FORMAT = 'virtio device';
 const VERSION = 1;
 
-/** A queue as its registers show it; with positions when it is in use. */
+/** A queue as its registers show it; with positions when it is in use. One in use without them starts at the beginning. */
 export type SavedQueue = QueueLayout & { readonly enabled: boolean; readonly positions: QueueState | null };
 
 /** The state of a device at rest, without that of its transport. Numbers of the rings are as in the rings. */
@@ -41,10 +41,15 @@ export function sealDevice(device: Device, { state, shown }: StatusMachine, conf
     queues: device.queues.map((slot) => ({
       ...slot.layout,
       enabled: slot.enabled,
-      positions: slot.queue?.save() ?? slot.saved ?? null,
+      positions: slot.queue?.save() ?? null,
     })),
     type: device.type.save?.() ?? null,
   });
+}
+
+/** Whether a queue of a saved device was in use: enabled, and the device past DRIVER_OK. */
+export function queueInUse(state: DeviceState, queue: SavedQueue): boolean {
+  return queue.enabled && state !== 'initializing' && state !== 'needsReset';
 }
 
 /** Checks a saved state against the device that is to take it over; `tryQueue` makes one of its queues, or throws. Throws StateError that says what differs. */
@@ -69,7 +74,9 @@ export function unsealFor(
     device.queues.length, `it has ${body.queues.length} queues, this device ${device.queues.length}`);
   body.queues.forEach((queue, index) => {
     checkQueue(queue, index, device.queues[index]!.description.maxSize, accepted);
-    if (queue.positions === null) return;
+    const inUse = queueInUse(body.state, queue);
+    require(inUse || queue.positions === null, `queue ${index} has positions but is not in use`);
+    if (!inUse) return;
     try {
       tryQueue(queue, accepted);
     } catch (error) {
@@ -113,7 +120,6 @@ function checkQueue(queue: DeviceBody['queues'][number], index: number, maxSize:
   require(typeof queue.enabled === 'boolean', `${what} does not say whether it is enabled`);
   const { positions } = queue;
   if (positions === null) return;
-  require(queue.enabled === true, `${what} has positions but is not enabled`);
   const format = hasFeature(accepted, Feature.RING_PACKED) ? 'packed' : 'split';
   require(isObject(positions) && positions.format === format, `${what} is not a ${format} queue, as was negotiated`);
   const last = positions.format === 'packed' ? queue.size - 1 : 0xffff;

@@ -43,6 +43,8 @@ export class PackedDeviceQueue implements DeviceQueue {
   #firstAt = 0;
   #firstFlags = 0;
   #armedAt = -1;
+  /** Where the last used descriptor is, as far as this object has written it. */
+  #lastUsed = -1;
 
   readonly #pool: Chain[] = [];
   readonly #chains: Chain[] = [];
@@ -103,6 +105,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.#firstAt = at;
       this.#firstFlags = flags;
     } else view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
+    this.#lastUsed = this.#usedNext;
     this.#unpublished += chain.slots;
     this.#usedNext += chain.slots;
     if (this.#usedNext >= this.size) {
@@ -156,6 +159,21 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   verify(): void {
     this.#locate();
+    for (let index = 0; index < this.size; index++) {
+      const flags = loadAcquire(this.#ring, this.#ringOffset + PackedDescriptor.SIZE * index + PackedDescriptor.FLAGS);
+      const available = (flags & PackedFlag.AVAILABLE) !== 0 ? 1 : 0;
+      const used = (flags & PackedFlag.USED) !== 0 ? 1 : 0;
+      // The counter of the round in which this device passed the descriptor: used under another one it was not by us.
+      const round = index < this.#usedNext ? this.#usedWrap : this.#usedWrap ^ 1;
+      const foreign = available === used && used !== round;
+      // A descriptor in the middle of a chain keeps its flags; the one that was written keeps them until it is available again.
+      const undone = index === this.#lastUsed && available === round && used !== round;
+      if (!foreign && !undone) continue;
+      throw new ProtocolError(
+        'packed.driver.desc.used',
+        `descriptor ${index} is ${foreign ? 'used' : 'available'} as this device, now at ${this.#usedNext}, did not leave it`,
+      );
+    }
   }
 
   save(): PackedQueueState {

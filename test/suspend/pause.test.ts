@@ -116,6 +116,23 @@ describe.each(settings)('while paused by its host, over %s,', (_, setting) => {
     expect(collected(rig).toSorted()).toEqual(['collect 0:6', 'collect 2:30']);
   });
 
+  it('a device that is not set up yet goes on in another one, with the queues enabled before it was saved and after', async () => {
+    const rig = await SuspendRig.make(setting, { leaveOut: [MORE_REQUESTS] });
+    await rig.initialize(0x0b);
+    await rig.device.pause();
+    rig.move();
+    rig.expose(REQUESTS, 1);
+    rig.write(0x0f);
+    rig.move();
+    await rig.transport.enableQueue(MORE_REQUESTS, rig.queues[MORE_REQUESTS]!.layout);
+    rig.expose(MORE_REQUESTS, 2);
+    rig.move();
+    rig.device.continue();
+    expect(collected(rig)).toEqual(['collect 0:1', 'collect 1:2']);
+    rig.send(MORE_REQUESTS, 3);
+    expect(collected(rig).at(-1)).toBe('collect 1:3');
+  });
+
   it('a device that was suspended, too, goes on in another one that both have to let go', async () => {
     const rig = await paused(setting);
     rig.suspend();

@@ -135,6 +135,18 @@ describe('restoring', () => {
     expect(told).toEqual(['0xf']);
   });
 
+  it('starts a queue in use that has no positions at the beginning', async () => {
+    const rig = await startBlockRig();
+    await rig.driver.suspend();
+    const { body } = json(rig.device.save());
+    const next = newDevice(rig);
+    next.restore(sealed({ ...body, queues: [{ ...body.queues[0], positions: null }] }));
+    rig.replace(next);
+    await rig.driver.resume();
+    await rig.driver.write(3, pattern(512, 7));
+    expect(await rig.driver.read(3, 512)).toEqual(pattern(512, 7));
+  });
+
   it('is refused by a device that is in use', async () => {
     const rig = await startBlockRig();
     await rig.driver.suspend();
@@ -197,7 +209,9 @@ describe('restoring', () => {
       [withQueue({ descriptorArea: -16 }), /not addresses/],
       [withQueue({ descriptorArea: 8 }), /queue 0: .*not aligned/],
       [withQueue({ deviceArea: 1 << 30 }), /queue 0: .*not in guest memory/],
-      [withQueue({ enabled: false }), /not enabled/],
+      [withQueue({ enabled: false }), /positions but is not in use/],
+      [{ ...body, state: 'initializing', status: 0x0b, paused: true }, /positions but is not in use/],
+      [withQueue({ descriptorArea: 8, positions: null }), /queue 0: .*not aligned/],
       [withQueue({ positions: { ...positions, format: 'packed' } }), /not a split queue/],
       [withQueue({ positions: { ...positions, availableNext: 65_536 } }), /not belong to a queue at rest/],
       [withQueue({ positions: { ...positions, usedNext: 9 } }), /not belong to a queue at rest/],

@@ -115,6 +115,98 @@ it('a packed table is taken in order, whatever NEXT and its ids say in it (§2.8
   expect([chain.segments, chain.readableBytes, chain.writableBytes]).toEqual([3, 7, 5]);
 });
 
+/** Offers a chain of so many descriptors where the device looks next, and lets it use that. */
+function useNext({ queue, put }: ReturnType<typeof make>, descriptors: number): void {
+  const { availableNext, availableWrap } = queue.save();
+  for (let n = descriptors - 1; n >= 0; n--) {
+    const index = (availableNext + n) % SIZE;
+    const wrap = availableNext + n < SIZE ? availableWrap : availableWrap ^ 1;
+    put(16 * index, { flags: (n === descriptors - 1 ? 0 : NEXT) | (wrap === 1 ? AVAILABLE : USED) });
+  }
+  queue.complete(queue.take()!, 0);
+  queue.publish();
+}
+
+describe('a packed device end that goes on', () => {
+  /** Each place of the ring under each wrap counter, reached by chains of one, two and five descriptors. */
+  const places = [1, 2, SIZE].flatMap((descriptors) =>
+    Array.from({ length: 2 * SIZE }, (_, n) => ({ descriptors, n })),
+  );
+  const reach = ({ descriptors, n }: (typeof places)[number]): ReturnType<typeof make> => {
+    const ends = make();
+    for (let used = 0; used <= n; used++) useNext(ends, descriptors);
+    return ends;
+  };
+  const saved = ({ memory, queue }: ReturnType<typeof make>): PackedDeviceQueue =>
+    new PackedDeviceQueue(memory, LAYOUT, { indirect: true, eventIdx: true }, queue.save());
+
+  it('finds the ring as it left it, with buffers that came meanwhile', () => {
+    for (const place of places) {
+      const ends = reach(place);
+      for (let more = 0; more < SIZE; more++) {
+        ends.queue.verify();
+        saved(ends).verify();
+        const { availableNext: next, availableWrap: wrap } = ends.queue.save();
+        const round = next + more < SIZE ? wrap : wrap ^ 1;
+        ends.put(16 * ((next + more) % SIZE), { flags: round === 1 ? AVAILABLE : USED });
+      }
+      ends.queue.verify();
+      saved(ends).verify();
+    }
+  });
+
+  it('notices a descriptor that somebody else used meanwhile', () => {
+    for (const place of places) {
+      const ends = reach(place);
+      const { availableNext, availableWrap } = ends.queue.save();
+      for (let n = 0; n < SIZE; n++) {
+        const index = (availableNext + n) % SIZE;
+        const wrap = availableNext + n < SIZE ? availableWrap : availableWrap ^ 1;
+        const before = ends.memory.regions[0]!.bytes.slice();
+        ends.put(16 * index, { flags: wrap === 1 ? AVAILABLE | USED : 0 });
+        expect(brokenRule(() => ends.queue.verify())).toBe('packed.driver.desc.used');
+        expect(brokenRule(() => saved(ends).verify())).toBe('packed.driver.desc.used');
+        ends.memory.regions[0]!.bytes.set(before);
+      }
+    }
+  });
+
+  it('notices a ring that was set up anew, unless it is at the start itself', () => {
+    for (const place of places) {
+      const ends = reach(place);
+      const { availableNext, availableWrap } = ends.queue.save();
+      ends.memory.regions[0]!.bytes.fill(0, 0, 16 * SIZE);
+      const rule = availableNext === 0 && availableWrap === 1 ? 'none' : 'packed.driver.desc.used';
+      expect(brokenRule(() => saved(ends).verify())).toBe(rule);
+    }
+  });
+
+  it('notices that what it used last is not used any more, as in memory of an earlier time', () => {
+    for (const place of places) {
+      const ends = reach(place);
+      const { availableNext: next } = ends.queue.save();
+      const { bytes } = ends.memory.regions[0]!;
+      const { view } = ends.memory.regions[0]!;
+      const first = (next - place.descriptors + SIZE) % SIZE;
+      const marks = view.getUint16(16 * first + 14, true) & (AVAILABLE | USED);
+      expect(marks === 0 || marks === (AVAILABLE | USED)).toBe(true);
+      const before = bytes.slice();
+      view.setUint16(16 * first + 14, marks === 0 ? USED : AVAILABLE, true);
+      expect(brokenRule(() => ends.queue.verify())).toBe('packed.driver.desc.used');
+      bytes.set(before);
+      // Available again for the next round.
+      view.setUint16(16 * first + 14, marks === 0 ? AVAILABLE : USED, true);
+      ends.queue.verify();
+    }
+  });
+
+  it('notices that its memory is gone', () => {
+    const { memory, queue } = make();
+    memory.remove(memory.regions[0]!);
+    expect(brokenRule(() => queue.verify())).toBe('packed.driver.layout.memory');
+  });
+});
+
 describe('a packed device end does not start', () => {
   const { memory } = make();
   const layouts: readonly [string, Partial<QueueLayout>][] = [
