@@ -1,5 +1,6 @@
 /** Linux suspends our disks itself: VIRTIO_F_SUSPEND, with the drivers of contrib/linux. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Feature, hasFeature } from '../../src/spec/features.ts';
 import { FaultyDisk, seededLatency } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { output } from './linux-machine.ts';
@@ -43,48 +44,64 @@ describe('a Linux that can suspend', () => {
   });
 });
 
-describe('a Linux that suspends its disk a hundred times while files are written and checked', () => {
-  let started: SuspendingMachine;
-  let watched: WatchedDevice;
-  let before: unknown;
-  beforeAll(async () => {
-    started = await startSuspending([{ disk: slow(new MemoryDisk({ capacitySectors: 65536 })) }]);
-    watched = started.devices[0]!;
-    before = negotiated(watched);
-    await startLoad(started.machine);
-  }, 600_000);
-  afterAll(() => started.machine.destroy());
+/** By name: the features that are offered besides, and that Linux then negotiates. */
+const RINGS = {
+  split: [],
+  packed: [Feature.RING_PACKED],
+} as const;
 
-  async function cycles(leaveInFlight: number): Promise<{ drained: number }> {
-    let drained = 0;
-    watched.trace = [];
-    watched.onStatus = (shown) => {
-      if (shown === 0x1f && watched.device.inFlight > 0) drained++;
-    };
-    await output(started.machine, `echo ${leaveInFlight} >/sys/module/virtio_blk/parameters/leave_in_flight`);
-    await output(started.machine, CYCLES, 240_000);
-    expect(watched.trace).toEqual(Array.from({ length: 100 }, () => ['w1f', 's1f', 's1b', 'w1f', 's0f']).flat());
-    expect(watched.kicksWhileSuspended).toBe(0);
-    return { drained };
-  }
+describe.each(Object.entries(RINGS))(
+  'a Linux that suspends a disk with %s rings while files are written and checked',
+  (_, offer) => {
+    let started: SuspendingMachine;
+    let watched: WatchedDevice;
+    let before: unknown;
+    beforeAll(async () => {
+      const disk = slow(new MemoryDisk({ capacitySectors: 65536 }));
+      started = await startSuspending([{ disk, options: { offer } }]);
+      watched = started.devices[0]!;
+      before = negotiated(watched);
+      await startLoad(started.machine);
+    }, 600_000);
+    afterAll(() => started.machine.destroy());
 
-  it('waits for its requests first', async () => {
-    expect((await cycles(0)).drained).toBe(0);
-  });
+    async function cycles(count: number, leaveInFlight: number): Promise<{ drained: number }> {
+      let drained = 0;
+      watched.trace = [];
+      watched.onStatus = (shown) => {
+        if (shown === 0x1f && watched.device.inFlight > 0) drained++;
+      };
+      await output(started.machine, `echo ${leaveInFlight} >/sys/module/virtio_blk/parameters/leave_in_flight`);
+      await output(started.machine, suspendAndResume(count), 240_000);
+      expect(watched.trace).toEqual(Array.from({ length: count }, () => ['w1f', 's1f', 's1b', 'w1f', 's0f']).flat());
+      expect(watched.kicksWhileSuspended).toBe(0);
+      return { drained };
+    }
 
-  it('or leaves requests in flight to the device, which finishes them', async () => {
-    expect((await cycles(1)).drained).toBeGreaterThan(0);
-  });
+    it('negotiates them, with event index and indirect descriptors', () => {
+      const wanted = [Feature.INDIRECT_DESC, Feature.EVENT_IDX, ...offer];
+      for (const bit of wanted) expect(hasFeature(watched.device.accepted, bit)).toBe(true);
+      expect(hasFeature(watched.device.accepted, Feature.RING_PACKED)).toBe(offer.length > 0);
+    });
 
-  it('and loses nothing, with the same queues and features as before', async () => {
-    expect(await endOfLoad(started.machine)).toEqual({ bad: 0, verified: true });
-    expect(negotiated(watched)).toEqual(before);
-    expect(await suspendStats(started.machine)).toMatchObject({ failures: '0', resets: '0' });
-    expect(await complaints(started.machine)).toBe('');
-  });
-});
+    it('waits for its requests first, when it is told to', async () => {
+      expect((await cycles(50, 0)).drained).toBe(0);
+    });
 
-const CYCLES = `i=0; while [ $i -lt 100 ]; do
+    it('or leaves requests in flight to the device, which finishes them, a hundred times', async () => {
+      expect((await cycles(100, 1)).drained).toBeGreaterThan(0);
+    });
+
+    it('and loses nothing, with the same queues and features as before', async () => {
+      expect(await endOfLoad(started.machine)).toEqual({ bad: 0, verified: true });
+      expect(negotiated(watched)).toEqual(before);
+      expect(await suspendStats(started.machine)).toMatchObject({ failures: '0', resets: '0' });
+      expect(await complaints(started.machine)).toBe('');
+    });
+  },
+);
+
+const suspendAndResume = (count: number): string => `i=0; while [ $i -lt ${count} ]; do
   echo 1 >${SUSPEND} && [ $(cat ${SUSPEND}) = 1 ] && echo 0 >${SUSPEND} || exit 1
   i=$((i + 1))
 done`;
