@@ -75,40 +75,24 @@ describe('a saved machine', () => {
     expect(await refused(folder.path('.'))).toMatch(/^cannot read .*: EISDIR/);
   });
 
-  it.each([
-    ['a disk image', () => image],
-    ['an empty file', () => folder.image('empty', 0)],
-    ['a text', () => damaged(() => Buffer.from('#!/bin/sh\nVIRTIOTS\n'))],
-  ])('that is none but %s is not taken for one', async (_, make) => {
-    const path = make();
-    expect(await refused(path)).toBe(`${path}: this is no saved machine`);
+  it('that is none but a disk image is not taken for one', async () => {
+    expect(await refused(image)).toBe(`${image}: this is no saved machine`);
   });
 
-  it.each([0, 20, BASE - 1, BASE + 200, 0.5, -1])('that is cut short (%d) is not taken for whole', async (at) => {
+  // What else can be wrong with the file is tested where it is read.
+  it('that is cut short is not taken for whole', async () => {
     const length = statSync(saved).size;
-    const kept = at < 0 ? length + at : Number.isInteger(at) ? at : Math.floor(at * length);
+    const kept = Math.floor(length / 2);
     const path = damaged((bytes) => bytes.subarray(0, kept));
-    const expected = kept < 8 ? 'this is no saved machine' : `the file is truncated: ${kept} bytes of \\d+`;
-    expect(await refused(path)).toMatch(new RegExp(`^${path}: ${expected}$`));
+    expect(await refused(path)).toBe(`${path}: the file is truncated: ${kept} bytes of ${length}`);
   });
 
   it.each([
-    ['magic', 3, 'this is no saved machine'],
-    ['version', 8, 'a saved machine in version 17 of the format, this program reads version 1'],
-    ['length of the manifest', 12, 'the file is corrupt: the checksum of its manifest is wrong'],
-    ['high byte of that length', 15, 'the file is truncated: \\d+ bytes of \\d+'],
-    ['checksum', 30, 'the file is corrupt: the checksum of its manifest is wrong'],
-    ['manifest', BASE + 100, 'the file is corrupt: the checksum of its manifest is wrong'],
-    ['processor and memory', 1_000_000, 'the file is corrupt: the checksum of its section "v86" is wrong'],
-    ['last byte', -1, 'the file is corrupt: the checksum of its section "overlay 0" is wrong'],
-  ])('with one wrong bit (%s) is refused', async (_, at, message) => {
+    ['processor and memory', 1_000_000, 'section "v86"'],
+    ['last byte', -1, 'section "overlay 0"'],
+  ])('with one wrong bit (%s) is refused', async (_, at, part) => {
     const path = flipped(at);
-    expect(await refused(path)).toMatch(new RegExp(`^${path}: ${message}$`));
-  });
-
-  it('with something behind its end is refused', async () => {
-    const path = damaged((bytes) => Buffer.concat([bytes, Buffer.from('!')]));
-    expect(await refused(path)).toMatch(/: the file is corrupt: \d+ bytes, expected \d+$/);
+    expect(await refused(path)).toBe(`${path}: the file is corrupt: the checksum of its ${part} is wrong`);
   });
 
   it('of another version of the emulator is refused, with both versions', async () => {
@@ -119,7 +103,6 @@ describe('a saved machine', () => {
   it('with a manifest that lies about its sections is refused', async () => {
     const path = withManifest((manifest) => ({ ...manifest, sections: manifest.sections.slice(0, 1) }));
     expect(await refused(path)).toMatch(/the file is corrupt/);
-    expect(await refused(withManifest(() => ({ versions: 'all' })))).toMatch(/the file is corrupt: "versions"/);
   });
 });
 

@@ -150,17 +150,15 @@ describe('virtio run with input from a pipe', () => {
     expect(await virtio(['run', ...disk])).toMatchObject({ code: 0 });
   });
 
+  // The other end, without a panic, comes on the terminal above.
   it('ends when the guest does, with exit code 1 after a panic', async () => {
-    const halted = await virtio(['run', ...disk], { input: 'halt -f\n' });
-    expect(halted.code).toBe(0);
-    expect(halted.stdout).toContain('\n[the guest has ended: reboot: System halted]\n');
     const panic = await virtio(['run', ...disk], { input: 'echo c >/proc/sysrq-trigger\n' });
     expect(panic.code).toBe(1);
     expect(panic.stdout).toContain('\n[the guest has ended: Kernel panic - not syncing: sysrq triggered crash]\n');
   });
 
   it("is not fooled by somebody else's last words", async () => {
-    const input = 'echo "[    1.000000] reboot: System halted"; sleep 8; echo still $((1 + 1))\n';
+    const input = 'echo "[    1.000000] reboot: System halted"; sleep 4; echo still $((1 + 1))\n';
     const { code, stdout } = await virtio(['run', ...disk], { input });
     expect(code).toBe(0);
     expect(stdout).toContain('still 2');
