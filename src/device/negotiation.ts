@@ -4,7 +4,12 @@ import type { DeviceType } from './device-type.ts';
 
 /** What every device offers unless told otherwise, whatever its type; and what it can offer besides. */
 const ALWAYS: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
-const ON_REQUEST: FeatureSet = featureSet(Feature.RING_PACKED, Feature.RING_RESET);
+const ON_REQUEST: FeatureSet = featureSet(
+  Feature.RING_PACKED,
+  Feature.NOTIFICATION_DATA,
+  Feature.NOTIF_CONFIG_DATA,
+  Feature.RING_RESET,
+);
 
 /** The features of a device. Throws RangeError when `options` ask for one that there is not. */
 export function offeredFeatures(type: DeviceType, { withhold = [], offer = [] }: DeviceOptions): FeatureSet {

@@ -1,27 +1,23 @@
 import { type Clock, systemClock } from '../device/clock.ts';
 import type { GuestAllocator } from '../memory/allocator.ts';
-import { PackedDriverQueue } from '../queue/packed-driver-queue.ts';
-import { SplitDriverQueue } from '../queue/split-driver-queue.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
-import { MAX_SPLIT_QUEUE_SIZE } from '../spec/split-ring.ts';
 import { Status } from '../spec/status.ts';
-import type { AbortSignalLike } from './abort-signal.ts';
+import { type AbortSignalLike, throwIfAborted } from './abort-signal.ts';
+import { DriverQueues } from './driver-queues.ts';
+import type { DriverType } from './driver-type.ts';
 import { Life } from './life.ts';
-import { RequestQueue } from './request-queue.ts';
-import { asError, faultOf, type StatusWait, StatusWaitError, waitForStatus } from './status-wait.ts';
+import type { RequestQueue } from './request-queue.ts';
+import {
+  asError,
+  faultOf,
+  isRunning,
+  isSuspended,
+  type StatusWait,
+  StatusWaitError,
+  waitForStatus,
+} from './status-wait.ts';
 import type { DriverTransport } from './transport.ts';
-
-/** What a driver of one device type brings. */
-export interface DriverType {
-  readonly deviceId: number;
-  /** The type's own feature bits that the driver can use. */
-  readonly features: FeatureSet;
-  /** How many queues to use, given what was negotiated; `driver.readConfig` may be called. */
-  queueCount(features: FeatureSet): Promise<number>;
-  /** The device has changed its configuration; also called once after each resume. */
-  configChanged?(): void;
-}
 
 export interface DriverOptions {
   /** Feature bits not to accept. */
@@ -39,6 +35,13 @@ export interface TransitionOptions {
   readonly signal?: AbortSignalLike;
 }
 
+export interface QueueResetOptions {
+  /** Entries of the queue from now on. As many as before. */
+  readonly size?: number;
+  /** How long the device may take; after that it is given up. 10 s. */
+  readonly limitMs?: number;
+}
+
 export type DriverState = 'reset' | 'running' | 'suspending' | 'suspended' | 'resuming' | 'failed';
 
 const GENERIC: FeatureSet = featureSet(
@@ -46,6 +49,9 @@ const GENERIC: FeatureSet = featureSet(
   Feature.EVENT_IDX,
   Feature.VERSION_1,
   Feature.RING_PACKED,
+  Feature.NOTIFICATION_DATA,
+  Feature.NOTIF_CONFIG_DATA,
+  Feature.RING_RESET,
   Feature.SUSPEND,
 );
 const DEFAULT_LIMIT_MS = 10_000;
@@ -66,9 +72,7 @@ export class Driver {
   readonly #type: DriverType;
   readonly #options: DriverOptions;
   readonly #clock: Clock;
-  #queues: RequestQueue[] = [];
-  /** Queues of former lives, whose memory the device may still know. */
-  readonly #abandoned: RequestQueue[] = [];
+  readonly #queues: DriverQueues;
   #state: DriverState = 'reset';
   #features: FeatureSet = 0n;
   #life = new Life();
@@ -82,6 +86,7 @@ export class Driver {
     this.allocator = allocator;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#queues = new DriverQueues(transport, allocator);
   }
 
   get state(): DriverState {
@@ -94,7 +99,7 @@ export class Driver {
   }
 
   get queues(): readonly RequestQueue[] {
-    return this.#queues;
+    return this.#queues.list;
   }
 
   /** Throws StateError unless requests are taken now. Called before anything is touched. */
@@ -126,7 +131,9 @@ export class Driver {
     life.check();
     try {
       await this.#negotiate(life);
-      await this.#setUpQueues(life);
+      const count = await this.#type.queueCount(this.#features);
+      life.check();
+      await this.#queues.setUp(count, this.#options.queueSize ?? 256, this.#features, life);
       this.transport.onUsedBuffer = () => this.#usedBufferInterrupt();
       this.transport.onConfigChange = () => void this.#configInterrupt();
       this.transport.onLost = (error) => void this.#giveUp(error);
@@ -158,7 +165,7 @@ export class Driver {
    * Suspends the device (§3.4.1); resolves when it is at rest. Requests that are out may still come back until then; those
    * that do not stay with the device and come back after `resume`. New ones are refused.
    *
-   * Refused with StateError without VIRTIO_F_SUSPEND, and unless running. When the device fails or does not finish within
+   * Refused with StateError without VIRTIO_F_SUSPEND, unless running, and while a queue is being reset. When the device fails or does not finish within
    * the limit, it is reset, every request is rejected, and so is this promise. A suspend cannot be cancelled: after an
    * abort the driver waits for its end, resumes the device, and then rejects with the signal's reason.
    */
@@ -167,9 +174,10 @@ export class Driver {
     if (!hasFeature(this.#features, Feature.SUSPEND)) {
       throw new StateError('suspend: the device does not offer VIRTIO_F_SUSPEND; reset it instead');
     }
+    this.#requireNoQueueReset('suspend');
     throwIfAborted(options.signal);
     this.#state = 'suspending';
-    for (const queue of this.#queues) queue.hold();
+    this.#queues.hold();
     const limitMs = options.limitMs ?? DEFAULT_LIMIT_MS;
     const life = this.#life;
     await this.#transition(Status.SUSPEND, { what: 'suspend', limitMs, reached: isSuspended });
@@ -193,8 +201,39 @@ export class Driver {
     await this.#transition(Status.DRIVER_OK, { what: 'resume', limitMs, signal, reached: isRunning });
     life.check();
     this.#state = 'running';
-    for (const queue of this.#queues) queue.letGo();
+    this.#queues.letGo();
     this.#type.configChanged?.();
+  }
+
+  /**
+   * Resets one queue and sets it up anew (§2.6.1), while the others go on; resolves when it is in use again. Requests that
+   * the device had are rejected, when it no longer touches their memory; those that waited for room, and new ones, go on
+   * after it. The memory of the new rings is taken before that of the old ones is given back.
+   *
+   * Refused, with nothing touched, with StateError without VIRTIO_F_RING_RESET, unless running, and while a queue is being
+   * reset; with RangeError for a queue or a size that there is not. When the device fails or does not finish within the
+   * limit, it is reset, every request is rejected, and so is this promise.
+   */
+  async resetQueue(index: number, options: QueueResetOptions = {}): Promise<void> {
+    this.requireRunning('resetQueue');
+    if (!hasFeature(this.#features, Feature.RING_RESET)) {
+      throw new StateError('resetQueue: the device does not offer VIRTIO_F_RING_RESET; reset it instead');
+    }
+    this.#requireNoQueueReset('resetQueue');
+    const life = this.#life;
+    const next = this.#queues.makeNext(index, options.size, this.#features);
+    const check = (): void => life.check();
+    const { limitMs = DEFAULT_LIMIT_MS } = options;
+    const wait = { what: `reset of queue ${index}`, limitMs, reached: () => this.transport.queueIsReset(index), check };
+    life.queueInReset = index;
+    try {
+      await this.#queues.replace(index, next, life, () => waitForStatus(this.transport, this.#clock, wait));
+    } catch (error) {
+      life.check();
+      await this.#giveUp(asError(error));
+      throw error;
+    }
+    life.queueInReset = undefined;
   }
 
   /**
@@ -221,6 +260,11 @@ export class Driver {
     await this.transport.writeConfig(offset, bytes);
   }
 
+  #requireNoQueueReset(what: string): void {
+    const { queueInReset } = this.#life;
+    if (queueInReset !== undefined) throw new StateError(`${what}: wait for the reset of queue ${queueInReset}`);
+  }
+
   async #negotiate(life: Life): Promise<void> {
     await this.#addStatus(Status.ACKNOWLEDGE, life);
     await this.#addStatus(Status.DRIVER, life);
@@ -240,31 +284,6 @@ export class Driver {
         'features.device.2',
         `the device refuses features 0x${this.#features.toString(16)}, which it offers`,
       );
-    }
-  }
-
-  async #setUpQueues(life: Life): Promise<void> {
-    const count = await this.#type.queueCount(this.#features);
-    life.check();
-    const features = {
-      indirect: hasFeature(this.#features, Feature.INDIRECT_DESC),
-      eventIdx: hasFeature(this.#features, Feature.EVENT_IDX),
-    };
-    const packed = hasFeature(this.#features, Feature.RING_PACKED);
-    for (let index = 0; index < count; index++) {
-      const largest = await this.transport.readQueueSize(index);
-      life.check();
-      if (largest === 0) throw new ProtocolError('pci.device.common.14', `the device has no queue ${index}`);
-      if (largest > MAX_SPLIT_QUEUE_SIZE || !(packed || Number.isInteger(Math.log2(largest)))) {
-        throw new ProtocolError('pci.device.common.15', `queue ${index} of the device has ${largest} entries`);
-      }
-      const size = Math.min(largest, this.#options.queueSize ?? 256);
-      const queue = packed
-        ? new PackedDriverQueue(this.allocator, size, features)
-        : new SplitDriverQueue(this.allocator, size, features);
-      this.#queues.push(new RequestQueue(index, queue, (kicked) => this.transport.kick(kicked)));
-      await this.transport.enableQueue(index, queue.layout);
-      life.check();
     }
   }
 
@@ -289,7 +308,7 @@ export class Driver {
       await waitForStatus(this.transport, this.#clock, { ...wait, check: () => life.check() });
       life.check();
       // Suspended, the used rings are final: what was completed is handed back before anybody saves this memory.
-      this.#collect();
+      this.#queues.collect();
     } catch (error) {
       life.check();
       await this.#giveUp(asError(error));
@@ -297,15 +316,10 @@ export class Driver {
     }
   }
 
-  /** Hands back what was used. Throws ProtocolError when the device lies. */
-  #collect(): void {
-    for (const queue of this.#queues) queue.collect();
-  }
-
   #usedBufferInterrupt(): void {
     if (this.#state === 'reset' || this.#state === 'failed' || this.#state === 'suspended') return;
     try {
-      this.#collect();
+      this.#queues.collect();
     } catch (error) {
       void this.#giveUp(asError(error));
     }
@@ -325,7 +339,7 @@ export class Driver {
 
   /** The device is of no use any more: tell it so, reset it, and reject every request. Does not reject. */
   async #giveUp(error: Error): Promise<void> {
-    if (this.#state === 'failed' || (this.#state === 'reset' && this.#queues.length === 0)) return;
+    if (this.#state === 'failed' || (this.#state === 'reset' && this.#queues.list.length === 0)) return;
     const life = this.#endLife(error, 'failed');
     try {
       const answers = !(error instanceof StatusWaitError) || error.fault === 'limit' || error.fault === 'aborted';
@@ -344,7 +358,7 @@ export class Driver {
     this.#life = new Life();
     this.#lossReason ??= reason;
     this.#state = state;
-    for (const queue of this.#queues) queue.hold();
+    this.#queues.hold();
     return this.#life;
   }
 
@@ -364,32 +378,17 @@ export class Driver {
       await new Promise<void>((resolve) => this.#clock.after(1, resolve));
     }
     this.#abandon();
-    for (const queue of this.#abandoned.splice(0)) queue.release();
+    this.#queues.release();
   }
 
   /** Every request is lost. */
   #abandon(): void {
     const reason = this.#lossReason ?? resetByDriver();
     this.#lossReason = undefined;
-    const queues = this.#queues;
-    this.#queues = [];
-    this.#abandoned.push(...queues);
-    for (const queue of queues) queue.abandon(reason);
+    this.#queues.abandon(reason);
   }
 }
 
 function resetByDriver(): StateError {
   return new StateError('the device was reset by its driver');
-}
-
-function throwIfAborted(signal: AbortSignalLike | undefined): void {
-  if (signal?.aborted === true) throw signal.reason;
-}
-
-function isSuspended(status: number): boolean {
-  return (status & (Status.SUSPEND | Status.DRIVER_OK)) === Status.SUSPEND;
-}
-
-function isRunning(status: number): boolean {
-  return (status & (Status.SUSPEND | Status.DRIVER_OK)) === Status.DRIVER_OK;
 }

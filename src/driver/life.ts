@@ -4,6 +4,8 @@
  */
 export class Life {
   #reason: Error | undefined;
+  /** The queue that is being reset. */
+  queueInReset: number | undefined;
 
   get ended(): boolean {
     return this.#reason !== undefined;

@@ -17,18 +17,22 @@ export interface QueuedRequest {
  */
 export class RequestQueue {
   readonly index: number;
-  readonly #queue: DriverQueue;
-  readonly #kick: (queue: number) => void;
-  readonly #out: (QueuedRequest | undefined)[];
+  #queue: DriverQueue;
+  readonly #kick: (queue: number, nextAvailable: number) => void;
+  #out: (QueuedRequest | undefined)[];
   readonly #waiting: QueuedRequest[] = [];
   #open = true;
   #exposing = false;
 
-  constructor(index: number, queue: DriverQueue, kick: (queue: number) => void) {
+  constructor(index: number, queue: DriverQueue, kick: (queue: number, nextAvailable: number) => void) {
     this.index = index;
     this.#queue = queue;
     this.#kick = kick;
     this.#out = new Array<QueuedRequest | undefined>(queue.layout.size).fill(undefined);
+  }
+
+  get size(): number {
+    return this.#queue.layout.size;
   }
 
   /** Requests that the device has, or that wait for room. */
@@ -67,7 +71,23 @@ export class RequestQueue {
     this.#open = true;
     this.#offerWaiting();
     this.#queue.expose();
-    if (this.#queue.outstanding > 0) this.#kick(this.index);
+    if (this.#queue.outstanding > 0) this.#kick(this.index, this.#queue.nextAvailable);
+  }
+
+  /**
+   * The device has reset the queue: what it had is lost, with the old rings, and what waited goes on in `queue` after `letGo`.
+   * A request that is too long for `queue` is lost, too.
+   */
+  replace(queue: DriverQueue, error: Error): void {
+    const { size } = queue.layout;
+    const tooLong = this.#waiting.filter(({ buffers }) => buffers.count > size);
+    const lost = [...this.#out.filter((request) => request !== undefined), ...tooLong];
+    const waiting = this.#waiting.filter(({ buffers }) => buffers.count <= size);
+    this.#waiting.splice(0, this.#waiting.length, ...waiting);
+    this.#queue.release();
+    this.#queue = queue;
+    this.#out = new Array<QueuedRequest | undefined>(size).fill(undefined);
+    for (const request of lost) request.lost(error);
   }
 
   /** Every request is lost. The rings' memory stays taken until `release`. */
@@ -102,6 +122,6 @@ export class RequestQueue {
 
   #expose(): void {
     this.#exposing = false;
-    if (this.#open && this.#queue.expose()) this.#kick(this.index);
+    if (this.#open && this.#queue.expose()) this.#kick(this.index, this.#queue.nextAvailable);
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../device/clock.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { describeStatus, Status } from '../spec/status.ts';
 import type { AbortSignalLike } from './abort-signal.ts';
-import type { DriverTransport } from './transport.ts';
+import type { DriverTransport, Later } from './transport.ts';
 
 /** Why a wait for a status ended without it. */
 export type StatusFault = 'needsReset' | 'failed' | 'lost' | 'gone' | 'limit' | 'aborted';
@@ -20,10 +20,11 @@ export class StatusWaitError extends Error {
 export interface StatusWait {
   /** What is waited for, in messages: "suspend". */
   readonly what: string;
-  reached(status: number): boolean;
+  /** Asked after each read of a status that shows no fault. */
+  reached(status: number): Later<boolean>;
   readonly limitMs: number;
   readonly signal?: AbortSignalLike | undefined;
-  /** Asked after each read; throws when nobody waits for this any more. */
+  /** Asked after each answer of the device; throws when nobody waits for this any more. */
   check?(): void;
 }
 
@@ -44,7 +45,9 @@ export async function waitForStatus(transport: DriverTransport, clock: Clock, wa
     wait.check?.();
     const fault = faultOf(status, wait.what);
     if (fault !== undefined) throw fault;
-    if (wait.reached(status)) return;
+    const reached = await wait.reached(status);
+    wait.check?.();
+    if (reached) return;
     if (wait.signal?.aborted === true) throw new StatusWaitError('aborted', asError(wait.signal.reason));
     if (clock.now() >= end) {
       throw new StatusWaitError(
@@ -79,6 +82,16 @@ export function faultOf(status: number, what: string): StatusWaitError | undefin
     return new StatusWaitError('failed', new StateError(`${what}: the device was given up; ${shows}`));
   }
   return undefined;
+}
+
+/** Both bits as after a suspend that is done. */
+export function isSuspended(status: number): boolean {
+  return (status & (Status.SUSPEND | Status.DRIVER_OK)) === Status.SUSPEND;
+}
+
+/** Both bits as after a resume that is done. */
+export function isRunning(status: number): boolean {
+  return (status & (Status.SUSPEND | Status.DRIVER_OK)) === Status.DRIVER_OK;
 }
 
 function sleep(clock: Clock, delayMs: number, signal: AbortSignalLike | undefined): Promise<void> {

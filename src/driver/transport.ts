@@ -26,8 +26,16 @@ export interface DriverTransport {
   /** Writes one field of 1, 2 or 4 bytes. */
   writeConfig(offset: number, bytes: Uint8Array): Later<void>;
 
-  /** Kicks a queue; goes out in order with the other calls, and is not waited for. */
-  kick(queue: number): void;
+  /** Asks for the reset of one queue (§2.6.1); only with VIRTIO_F_RING_RESET. */
+  resetQueue(index: number): Later<void>;
+  /** Whether the queue is neither being reset nor enabled: the device has let go of it. */
+  queueIsReset(index: number): Later<boolean>;
+
+  /**
+   * Kicks a queue; goes out in order with the other calls, and is not waited for. With VIRTIO_F_NOTIFICATION_DATA `next`
+   * says where the next buffer will be made available (§2.9): 16 bits, see `DriverQueue.nextAvailable`.
+   */
+  kick(queue: number, next?: number): void;
 
   /** Set by the driver. Spurious calls are allowed. */
   onUsedBuffer: (() => void) | undefined;

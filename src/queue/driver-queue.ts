@@ -19,6 +19,12 @@ export interface DriverQueue {
   /** Offered and not yet shown to the device by `expose`. */
   readonly hidden: number;
 
+  /**
+   * Where the next buffer will be made available, as notifications carry it (§2.9): 15 bits of position, and in bit 15 the
+   * wrap counter; of a split ring the available index.
+   */
+  readonly nextAvailable: number;
+
   /** Adds a buffer. Its id, below the queue's size, until it comes back; -1 when the queue is full. */
   offer(buffers: BufferList): number;
 

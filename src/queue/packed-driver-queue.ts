@@ -47,6 +47,8 @@ export class PackedDriverQueue implements DriverQueue {
 
   #next = 0;
   #wrap = 1;
+  /** Both as of the last `expose`, the wrap counter in bit 15. */
+  #exposed = 0x8000;
   #usedNext = 0;
   #usedWrap = 1;
   #outstanding = 0;
@@ -94,6 +96,10 @@ export class PackedDriverQueue implements DriverQueue {
     return this.#hidden;
   }
 
+  get nextAvailable(): number {
+    return this.#exposed;
+  }
+
   offer(buffers: BufferList): number {
     if (buffers.count === 0 || buffers.count > this.#size) {
       throw new RangeError(`a chain has 1 to ${this.#size} buffers in this queue, not ${buffers.count}`);
@@ -119,6 +125,7 @@ export class PackedDriverQueue implements DriverQueue {
     if (count === 0) return false;
     storeRelease(this.#ring.region, this.#firstAt + PackedDescriptor.FLAGS, this.#firstFlags);
     this.#hidden = this.#hiddenSlots = 0;
+    this.#exposed = this.#next | (this.#wrap << 15);
     const { region, offset } = this.#deviceArea;
     const flags = loadAcquire(region, offset + EventSuppression.FLAGS);
     if (!this.#features.eventIdx || flags !== EventFlag.DESCRIPTOR) return flags !== EventFlag.DISABLE;

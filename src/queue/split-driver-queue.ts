@@ -95,6 +95,10 @@ export class SplitDriverQueue implements DriverQueue {
     return (this.#availableNext - this.#exposed) & 0xffff;
   }
 
+  get nextAvailable(): number {
+    return this.#exposed;
+  }
+
   offer(buffers: BufferList): number {
     if (buffers.count === 0 || buffers.count > this.#size) {
       throw new RangeError(`a chain has 1 to ${this.#size} buffers in this queue, not ${buffers.count}`);

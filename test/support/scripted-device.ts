@@ -28,6 +28,8 @@ export class ScriptedDevice implements DriverTransport {
   /** Called before each read of the status. */
   onRead: () => void = () => {};
   onKick: (queue: number) => void = () => {};
+  /** What the reset of a queue leads to. */
+  onQueueReset: (queue: number) => void = (queue) => delete this.queues[queue];
   readonly #memory: GuestMemory;
 
   constructor(memory: GuestMemory, deviceId: number) {
@@ -66,6 +68,15 @@ export class ScriptedDevice implements DriverTransport {
   enableQueue(index: number, layout: QueueLayout): void {
     this.log.push(`enable ${index}`);
     this.queues[index] = new SplitDeviceQueue(this.#memory, layout, { indirect: false, eventIdx: false });
+  }
+
+  resetQueue(index: number): void {
+    this.log.push(`reset ${index}`);
+    this.onQueueReset(index);
+  }
+
+  queueIsReset(index: number): boolean {
+    return this.queues[index] === undefined;
   }
 
   readConfigGeneration(): number {

@@ -1,4 +1,5 @@
-import { Driver, type DriverOptions, type DriverType, type TransitionOptions } from '../../driver/driver.ts';
+import { Driver, type DriverOptions, type TransitionOptions } from '../../driver/driver.ts';
+import type { DriverType } from '../../driver/driver-type.ts';
 import type { QueuedRequest } from '../../driver/request-queue.ts';
 import type { DriverTransport } from '../../driver/transport.ts';
 import type { GuestAllocator, GuestSlice } from '../../memory/allocator.ts';

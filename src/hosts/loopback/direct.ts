@@ -68,6 +68,14 @@ export class DirectTransport implements DriverTransport {
     this.#device.writeConfig(offset, bytes.length, value);
   }
 
+  resetQueue(index: number): void {
+    this.#device.resetQueue(index);
+  }
+
+  queueIsReset(index: number): boolean {
+    return this.#device.queues[index]?.enabled !== true;
+  }
+
   kick(queue: number): void {
     this.#device.kick(queue);
   }

@@ -92,6 +92,14 @@ export class MessageTransport implements DriverTransport {
     return this.call('enableQueue', index, layout);
   }
 
+  resetQueue(index: number): Promise<void> {
+    return this.call('resetQueue', index);
+  }
+
+  queueIsReset(index: number): Promise<boolean> {
+    return this.call('queueIsReset', index);
+  }
+
   readConfigGeneration(): Promise<number> {
     return this.call('readConfigGeneration');
   }

@@ -16,6 +16,8 @@ export interface DeviceCalls
     | 'writeFeatures'
     | 'readQueueSize'
     | 'enableQueue'
+    | 'resetQueue'
+    | 'queueIsReset'
     | 'readConfigGeneration'
     | 'readConfig'
     | 'writeConfig'

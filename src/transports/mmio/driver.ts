@@ -78,6 +78,17 @@ export class MmioDriverTransport implements DriverTransport {
     await this.#access.write(Mmio.QUEUE_READY, 4, 1);
   }
 
+  async resetQueue(index: number): Promise<void> {
+    await this.#access.write(Mmio.QUEUE_SEL, 4, index);
+    await this.#access.write(Mmio.QUEUE_RESET, 4, 1);
+  }
+
+  async queueIsReset(index: number): Promise<boolean> {
+    await this.#access.write(Mmio.QUEUE_SEL, 4, index);
+    const resetting = await this.#access.read(Mmio.QUEUE_RESET, 4);
+    return resetting === 0 && (await this.#access.read(Mmio.QUEUE_READY, 4)) === 0;
+  }
+
   readConfigGeneration(): Later<number> {
     return this.#access.read(Mmio.CONFIG_GENERATION, 4);
   }
@@ -100,8 +111,8 @@ export class MmioDriverTransport implements DriverTransport {
     );
   }
 
-  kick(queue: number): void {
-    void this.#access.write(Mmio.QUEUE_NOTIFY, 4, queue);
+  kick(queue: number, next = 0): void {
+    void this.#access.write(Mmio.QUEUE_NOTIFY, 4, (queue | (next << 16)) >>> 0);
   }
 
   /** The shared memory region with an id, or undefined when the device has none. */

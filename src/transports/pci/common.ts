@@ -1,3 +1,5 @@
+import type { Device } from '../../device/device.ts';
+import { Feature, hasFeature } from '../../spec/features.ts';
 import { NO_VECTOR, PciCommon } from '../../spec/pci.ts';
 import {
   featureWord,
@@ -109,6 +111,12 @@ const registers: readonly CommonRegister[] = [
   ...addressRegisters('queue_driver', PciCommon.QUEUE_DRIVER, 'driverArea'),
   ...addressRegisters('queue_device', PciCommon.QUEUE_DEVICE, 'deviceArea'),
   {
+    name: 'queue_notif_config_data',
+    offset: PciCommon.QUEUE_NOTIF_CONFIG_DATA,
+    width: 2,
+    read: (context) => notifyValue(context.device, selectedQueue(context)?.index),
+  },
+  {
     name: 'queue_reset',
     offset: PciCommon.QUEUE_RESET,
     width: 2,
@@ -120,6 +128,24 @@ const registers: readonly CommonRegister[] = [
   },
   // The fields behind these belong to features that are not offered, and read 0 like everything reserved.
 ];
+
+/**
+ * What queue_notif_config_data tells the driver to call a queue in its notifications, where VIRTIO_F_NOTIF_CONFIG_DATA was
+ * negotiated. Not the bare index, so that the two can be told apart in a trace.
+ */
+const NOTIFY_MARK = 0x8000;
+
+function notifyValue(device: Device, queue: number | undefined): number {
+  return queue !== undefined && hasFeature(device.accepted, Feature.NOTIF_CONFIG_DATA) ? NOTIFY_MARK | queue : 0;
+}
+
+/**
+ * The queue that a notification is about, by either name. What else it carries, with VIRTIO_F_NOTIFICATION_DATA, is a hint
+ * that this device does not take: the ring decides.
+ */
+export function notifiedQueue(written: number): number {
+  return written & (NOTIFY_MARK - 1);
+}
 
 /** The common registers by offset in the structure. */
 export const commonRegisters: ReadonlyMap<number, CommonRegister> = new Map(registers.map((r) => [r.offset, r]));

@@ -4,7 +4,7 @@ import { StateError } from '../../spec/fault.ts';
 import { Isr, PciCommand, PciCommon } from '../../spec/pci.ts';
 import type { RegisterContext, Selectors } from '../registers.ts';
 import type { PciStructure, PciStructures } from './capabilities.ts';
-import { commonRegisters } from './common.ts';
+import { commonRegisters, notifiedQueue } from './common.ts';
 import { PciConfigSpace } from './config-space.ts';
 import type { AccessWidth, PciBar, PciFunction } from './function.ts';
 
@@ -127,7 +127,7 @@ export class PciDevice implements PciFunction, RegisterContext {
     const { common, notify, device } = this.#structures;
     if (inside(notify, bar, offset, width)) {
       if (this.onAccess !== undefined) this.onAccess({ register: 'notify', kind: 'write', width, value });
-      if (width !== 1) this.device.kick(value & 0xffff);
+      if (width !== 1) this.device.kick(notifiedQueue(value));
       return;
     }
     const found = inside(common, bar, offset, width) ? commonRegisters.get(offset - common.offset) : undefined;

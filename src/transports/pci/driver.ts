@@ -1,7 +1,7 @@
 import type { DriverTransport, Later } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
 import { ProtocolError } from '../../spec/fault.ts';
-import type { FeatureSet } from '../../spec/features.ts';
+import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
 import {
   Isr,
   PCI_CAPABILITY_VENDOR,
@@ -40,6 +40,9 @@ export class PciDriverTransport implements DriverTransport {
   readonly #structures: PciStructures;
   /** Queue's offset in units of the multiplier, by queue. */
   readonly #notifyOffsets: number[] = [];
+  /** What notifications call a queue, by queue. */
+  readonly #notifyValues: number[] = [];
+  #features: FeatureSet = 0n;
 
   private constructor(access: PciAccess, deviceId: number, structures: PciStructures) {
     this.#access = access;
@@ -83,6 +86,7 @@ export class PciDriverTransport implements DriverTransport {
   }
 
   async writeFeatures(features: FeatureSet): Promise<void> {
+    this.#features = features;
     for (let word = 0; word < FEATURE_WORDS; word++) {
       await this.#write(PciCommon.DRIVER_FEATURE_SELECT, 4, word);
       await this.#write(PciCommon.DRIVER_FEATURE, 4, Number((features >> BigInt(32 * word)) & 0xffff_ffffn));
@@ -105,7 +109,21 @@ export class PciDriverTransport implements DriverTransport {
     await this.#writeAddress(PciCommon.QUEUE_DRIVER, layout.driverArea);
     await this.#writeAddress(PciCommon.QUEUE_DEVICE, layout.deviceArea);
     this.#notifyOffsets[index] = await this.#read(PciCommon.QUEUE_NOTIFY_OFF, 2);
+    this.#notifyValues[index] = hasFeature(this.#features, Feature.NOTIF_CONFIG_DATA)
+      ? await this.#read(PciCommon.QUEUE_NOTIF_CONFIG_DATA, 2)
+      : index;
     await this.#write(PciCommon.QUEUE_ENABLE, 2, 1);
+  }
+
+  async resetQueue(index: number): Promise<void> {
+    await this.#write(PciCommon.QUEUE_SELECT, 2, index);
+    await this.#write(PciCommon.QUEUE_RESET, 2, 1);
+  }
+
+  async queueIsReset(index: number): Promise<boolean> {
+    await this.#write(PciCommon.QUEUE_SELECT, 2, index);
+    const resetting = await this.#read(PciCommon.QUEUE_RESET, 2);
+    return resetting === 0 && (await this.#read(PciCommon.QUEUE_ENABLE, 2)) === 0;
   }
 
   readConfigGeneration(): Later<number> {
@@ -133,9 +151,13 @@ export class PciDriverTransport implements DriverTransport {
     await this.#access.writeBar(bar, start + offset, bytes.length, value);
   }
 
-  kick(queue: number): void {
+  /** §4.1.5.2: 16 bits, or 32 with VIRTIO_F_NOTIFICATION_DATA; the queue by its index, or by what the device calls it. */
+  kick(queue: number, next?: number): void {
     const { bar, offset, multiplier } = this.#structures.notify;
-    void this.#access.writeBar(bar, offset + (this.#notifyOffsets[queue] ?? 0) * multiplier, 2, queue);
+    const at = offset + (this.#notifyOffsets[queue] ?? 0) * multiplier;
+    const value = this.#notifyValues[queue] ?? queue;
+    if (next === undefined) void this.#access.writeBar(bar, at, 2, value);
+    else void this.#access.writeBar(bar, at, 4, (value | (next << 16)) >>> 0);
   }
 
   /** Reading the ISR tells the cause and drops the line (§4.1.4.5). Here and now where the registers are a call away. */

@@ -43,6 +43,8 @@ function delayed(
     writeFeatures: (features) => later(direct.writeFeatures(features)) as Later<void>,
     readQueueSize: (index) => later(direct.readQueueSize(index)),
     enableQueue: (index, layout) => later(direct.enableQueue(index, layout)) as Later<void>,
+    resetQueue: (index) => later(direct.resetQueue(index)) as Later<void>,
+    queueIsReset: (index) => later(direct.queueIsReset(index)),
     readConfigGeneration: () => later(direct.readConfigGeneration()),
     readConfig: (offset, length) => later(direct.readConfig(offset, length)),
     writeConfig: (offset, bytes) => later(direct.writeConfig(offset, bytes)) as Later<void>,

@@ -50,6 +50,8 @@ class LyingDevice implements DriverTransport {
   }
   readConfig = (offset: number, length: number): Uint8Array => this.config.slice(offset, offset + length);
   writeConfig(): void {}
+  resetQueue(): void {}
+  queueIsReset = (): boolean => true;
   kick(): void {}
 
   /** Says that buffer `id` was used. */
