@@ -9,6 +9,7 @@ export interface GuestOptions {
   readonly initrd?: string;
   readonly bios?: string;
   readonly cache?: string;
+  readonly suspend?: boolean;
 }
 
 export function addGuestOptions(command: Command): Command {
@@ -29,14 +30,22 @@ export function addGuestOptions(command: Command): Command {
     });
 }
 
+export function addSuspendOption(command: Command): Command {
+  return command.option(
+    '--suspend',
+    "drivers that suspend their devices (VIRTIO_F_SUSPEND) in place of Debian's; built here, with gcc and make",
+  );
+}
+
 export async function findGuestFiles(options: GuestOptions, onProgress: OnProgress): Promise<GuestFiles> {
   await checkGivenFiles(options);
-  const { kernel, initrd, bios, cache } = options;
+  const { kernel, initrd, bios, cache, suspend } = options;
   const given: GuestFileOptions = {
     ...(kernel === undefined ? {} : { kernel }),
     ...(initrd === undefined ? {} : { initrd }),
     ...(bios === undefined ? {} : { bios }),
     ...(cache === undefined ? {} : { cacheFolder: cache }),
+    ...(suspend === undefined ? {} : { suspend }),
     onProgress,
   };
   return guestFiles(given);

@@ -5,7 +5,14 @@ import { attachConsole } from './console.ts';
 import { collectDisk } from './disk-option.ts';
 import { ExitCode } from './exit-code.ts';
 import { watchGuestEnd } from './guest-end.ts';
-import { addGuestOptions, fileName, findGuestFiles, type GuestOptions, wholeNumber } from './guest-options.ts';
+import {
+  addGuestOptions,
+  addSuspendOption,
+  fileName,
+  findGuestFiles,
+  type GuestOptions,
+  wholeNumber,
+} from './guest-options.ts';
 import { requireReplaceable, requireWritable } from './output-file.ts';
 import { withProgress } from './progress.ts';
 import { type JsonTarget, writeReport } from './report.ts';
@@ -32,6 +39,10 @@ Examples:
   virtio run --disk disk.img:rw --exec 'mke2fs /dev/vda'
   virtio run --disk disk.img --exec 'dd if=/dev/urandom of=/dev/vda bs=4k count=9' --save machine.saved
   virtio run --from machine.saved
+  virtio run --disk disk.img --suspend --exec 'cd /sys/bus/virtio/devices/virtio0; echo 1 >suspend; cat suspend_stats'
+
+With --suspend, Linux suspends a device when 1 is written to the file "suspend" there and resumes it at 0. It suspends
+all of them to sleep (echo freeze >/sys/power/state), until a key is pressed on its console.
 
 On a terminal Ctrl-] opens a menu: pause, continue, save, status, quit. What is piped in is typed on the guest's
 console; the machine ends when its shell has come to the end of that.
@@ -55,12 +66,15 @@ export function runCommand(program: Command): void {
     .option('--json [file]', 'after --exec, report what came of it as JSON (standard output without a file)', fileName)
     .addHelpText('after', EXAMPLES)
     .hook('preAction', () => {
-      const { exec, save, json } = command.opts<RunOptions>();
+      const { exec, save, json, from, suspend } = command.opts<RunOptions>();
+      if (from !== undefined && suspend !== undefined) {
+        command.error('error: --suspend is for a boot: a saved machine goes on with the drivers that it has.');
+      }
       if (exec !== undefined) return;
       if (save !== undefined) command.error('error: --save needs --exec; on a terminal the menu (Ctrl-]) saves.');
       if (json !== undefined) command.error('error: --json needs --exec, whose report it is.');
     });
-  addGuestOptions(command).action(run);
+  addGuestOptions(addSuspendOption(command)).action(run);
 }
 
 async function run(options: RunOptions): Promise<void> {

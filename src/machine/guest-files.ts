@@ -7,6 +7,7 @@ import { AptPackages, type DebianPackage, unpackPackage } from './apt-packages.t
 import { cachedFolder, defaultCacheFolder } from './cache-folder.ts';
 import { buildInitramfs, moduleSets, readGuestScripts, SUSPEND_FOLDER, suspendModuleSets } from './initramfs.ts';
 import { KernelModules } from './kernel-modules.ts';
+import type { KernelPackage } from './kernel-sources.ts';
 import type { OnProgress } from './progress.ts';
 import { ProgramMissing } from './run-program.ts';
 import { buildSuspendModules, type SuspendModules } from './suspend-modules.ts';
@@ -52,7 +53,9 @@ export async function guestFiles(options: GuestFileOptions = {}): Promise<GuestF
   if ((kernel === undefined) !== (initrd === undefined)) {
     throw new RangeError('a kernel and its initial ramdisk belong together: give both or none');
   }
-  const built = kernel === undefined || bios === undefined ? await debianFiles(options) : undefined;
+  // Drivers are a matter of the initial ramdisk: with one of the user's own there is nothing to build.
+  const suspend = options.suspend === true && initrd === undefined;
+  const built = kernel === undefined || bios === undefined ? await debianFiles({ ...options, suspend }) : undefined;
   const vgaBios = options.vgaBios ?? (bios === undefined ? built?.vgaBios : await besides(bios, 'vgabios-stdvga.bin'));
   const files = {
     kernel: kernel ?? built!.kernel,
@@ -80,12 +83,8 @@ async function besides(file: string, name: string): Promise<string | undefined> 
 
 async function debianFiles(options: GuestFileOptions): Promise<GuestFiles> {
   const cache = options.cacheFolder ?? defaultCacheFolder();
-  const packageFolder = await cachedFolder(join(cache, `debian-${architecture}`), (folder) =>
-    downloadDebian(folder, options.onProgress),
-  );
-  const packages = JSON.parse(await readFile(join(packageFolder, 'packages.json'), 'utf8')) as DebianPackage[];
+  const { packageFolder, packages, kernel } = await debianPackages(cache, options.onProgress);
   const scripts = await readGuestScripts();
-  const kernel = packages.find((entry) => isKernel(entry.name))!;
   const suspendModules = options.suspend ? (await suspendModulesFor(kernel, cache, options)).folder : undefined;
   const sets = suspendModules === undefined ? moduleSets : { ...moduleSets, ...suspendModuleSets };
   const ours = suspendModules === undefined ? [] : [basename(suspendModules)];
@@ -104,6 +103,30 @@ async function debianFiles(options: GuestFileOptions): Promise<GuestFiles> {
     vgaBios: join(folder, 'vgabios-stdvga.bin'),
     version: `Debian ${kernel.name.slice('linux-image-'.length)} (${kernel.version}), guest ${name}`,
   };
+}
+
+/** The package of the kernel that the guest has, or will have once it is built. Throws TransportError when apt fails. */
+export async function guestKernel(
+  options: Pick<GuestFileOptions, 'cacheFolder' | 'onProgress'> = {},
+): Promise<KernelPackage> {
+  const { kernel } = await debianPackages(options.cacheFolder ?? defaultCacheFolder(), options.onProgress);
+  return { name: kernel.name, version: kernel.version };
+}
+
+interface DebianPackages {
+  readonly packageFolder: string;
+  /** Their files are in that folder. */
+  readonly packages: readonly DebianPackage[];
+  readonly kernel: DebianPackage;
+}
+
+/** From the cache, or downloaded. */
+async function debianPackages(cache: string, onProgress: OnProgress | undefined): Promise<DebianPackages> {
+  const packageFolder = await cachedFolder(join(cache, `debian-${architecture}`), (folder) =>
+    downloadDebian(folder, onProgress),
+  );
+  const packages = JSON.parse(await readFile(join(packageFolder, 'packages.json'), 'utf8')) as DebianPackage[];
+  return { packageFolder, packages, kernel: packages.find((entry) => isKernel(entry.name))! };
 }
 
 /** Leaves the packages and packages.json, whose file names are relative. */

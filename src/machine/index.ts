@@ -10,7 +10,7 @@ export {
 } from './computer.ts';
 export { fingerprintDisk } from './disk-fingerprint.ts';
 export type { CommandResult } from './guest-commands.ts';
-export { type GuestFileOptions, type GuestFiles, guestFiles } from './guest-files.ts';
+export { type GuestFileOptions, type GuestFiles, guestFiles, guestKernel } from './guest-files.ts';
 export { moduleSets, suspendModuleSets } from './initramfs.ts';
 export type { KernelPackage } from './kernel-sources.ts';
 export { defaultCommandLine, defaultMemoryBytes, Machine, type MachineOptions } from './machine.ts';
@@ -23,7 +23,9 @@ export type { SerialLine } from './serial-line.ts';
 export {
   buildSuspendModules,
   type GuestArchitecture,
+  ModulesUnavailable,
   type SuspendModules,
   type SuspendModulesOptions,
   suspendDiff,
+  suspendSourceTree,
 } from './suspend-modules.ts';

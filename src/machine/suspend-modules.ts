@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TransportError } from '../spec/fault.ts';
 import { cachedFolder, defaultCacheFolder } from './cache-folder.ts';
-import { fetchKernelSources, type KernelPackage, newestKernel } from './kernel-sources.ts';
+import { fetchKernelSources, type KernelPackage, type KernelSources, newestKernel } from './kernel-sources.ts';
 import type { OnProgress } from './progress.ts';
 import { ProgramMissing, runProgram } from './run-program.ts';
 import { type Insertion, insertInto, insertionsAsDiff, newFileAsDiff } from './source-insertions.ts';
@@ -30,6 +30,14 @@ export interface SuspendModules {
   readonly kernel: KernelPackage;
 }
 
+/** What the modules are made with cannot be had here: programs, or Debian packages. Without them a guest runs as ever. */
+export class ModulesUnavailable extends TransportError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'ModulesUnavailable';
+  }
+}
+
 /** Our sources, at their places in a kernel tree, and insertions.json. Next to src/ and dist/ alike. */
 const ours = fileURLToPath(new URL('../../contrib/linux/', import.meta.url));
 /** To be raised when the way the modules are built changes. */
@@ -37,8 +45,8 @@ const RECIPE = 1;
 
 /**
  * Finds the modules, or fetches what they are made of and builds them: about a minute, most of it for one download of
- * 140 MB and its unpacking. Throws TransportError when apt, gcc or make fail or are not there, StateError when the source
- * of the kernel is not what the insertions were made for.
+ * 140 MB and its unpacking. Throws ModulesUnavailable when the packages cannot be had, or there is no gcc or make;
+ * TransportError when those fail; StateError when the source of the kernel is not what the insertions were made for.
  */
 export async function buildSuspendModules(options: SuspendModulesOptions): Promise<SuspendModules> {
   const { architecture, onProgress } = options;
@@ -57,22 +65,41 @@ export async function buildSuspendModules(options: SuspendModulesOptions): Promi
   const name = `suspend-modules-${architecture}-${key.digest('hex').slice(0, 16)}`;
   const folder = await cachedFolder(join(cache, name), async (target) => {
     await requireTools();
-    const insertions = await readInsertions();
-    const sources = await fetchKernelSources({
-      cache,
-      architecture,
-      kernel,
-      files: [...new Set(insertions.map(({ file }) => file)), ...NEEDED],
-      ...(onProgress === undefined ? {} : { onProgress }),
-    });
+    const sources = await sourcesOf(kernel, options);
     onProgress?.({ name: 'building kernel modules', detail: kernel.name });
-    await build(target, sources, insertions);
+    await build(target, sources, await readInsertions());
   });
   return { folder, kernel };
 }
 
 /** Files that the drivers include by a relative path. */
 const NEEDED = ['drivers/tty/hvc/hvc_console.h'];
+
+/**
+ * The root of a kernel's source tree, with those files alone that the modules are made of: for `suspendDiff` of a kernel
+ * whose source is not at hand. Throws ModulesUnavailable.
+ */
+export async function suspendSourceTree(options: SuspendModulesOptions): Promise<string> {
+  const kernel = options.kernel ?? (await newestKernel(options.architecture, options.onProgress));
+  return (await sourcesOf(kernel, options)).source;
+}
+
+async function sourcesOf(kernel: KernelPackage, options: SuspendModulesOptions): Promise<KernelSources> {
+  const { architecture, onProgress } = options;
+  const insertions = await readInsertions();
+  return fetchKernelSources({
+    cache: options.cacheFolder ?? defaultCacheFolder(),
+    architecture,
+    kernel,
+    files: [...new Set(insertions.map(({ file }) => file)), ...NEEDED],
+    ...(onProgress === undefined ? {} : { onProgress }),
+  }).catch((cause: unknown) => {
+    if (!(cause instanceof TransportError)) throw cause;
+    throw new ModulesUnavailable(`the source and headers of ${kernel.name} could not be had: ${cause.message}`, {
+      cause,
+    });
+  });
+}
 
 /** The change to a kernel source tree as a unified diff for `patch -p1`: our files, and the insertions into its own. */
 export async function suspendDiff(tree: string): Promise<string> {
@@ -104,7 +131,7 @@ function byFile(insertions: readonly Insertion[]): Map<string, Insertion[]> {
 
 async function requireTools(): Promise<void> {
   if (process.arch !== 'x64' && process.arch !== 'ia32') {
-    throw new TransportError(`kernel modules for x86 are built on x86 machines only; this is ${process.arch}`);
+    throw new ModulesUnavailable(`kernel modules for x86 are built on x86 machines only; this is ${process.arch}`);
   }
   const missing: string[] = [];
   for (const program of ['gcc', 'make', 'objcopy', 'xz']) {
@@ -114,17 +141,13 @@ async function requireTools(): Promise<void> {
     });
   }
   if (missing.length === 0) return;
-  throw new TransportError(
+  throw new ModulesUnavailable(
     `kernel modules that suspend virtio devices are built on this machine, which has no ${missing.join(' and no ')}: ` +
       'install gcc, make, binutils and xz-utils, or use the guest without --suspend',
   );
 }
 
-async function build(
-  target: string,
-  sources: { readonly source: string; readonly headers: string },
-  insertions: readonly Insertion[],
-): Promise<void> {
+async function build(target: string, sources: KernelSources, insertions: readonly Insertion[]): Promise<void> {
   const tree = join(target, 'tree');
   await cp(ours, tree, { recursive: true });
   for (const [file, own] of byFile(insertions)) {

@@ -1,9 +1,9 @@
 /** Getting the guest: `virtio guest`, and guests of one's own. The first run downloads Debian packages. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { GuestFiles } from '../../src/machine/guest-files.ts';
-import { virtio, workFolder } from './virtio.ts';
+import { hasCompiler, virtio, workFolder } from './virtio.ts';
 
 interface GuestReport extends GuestFiles {
   readonly booted: boolean;
@@ -19,14 +19,14 @@ beforeAll(async () => {
 });
 
 /** An environment without apt-get and dpkg-deb, and with a cache of its own, which may have something in it. */
-function elsewhere(name: string, states: readonly string[] = []): NodeJS.ProcessEnv {
+function elsewhere(name: string, kept: readonly string[] = []): NodeJS.ProcessEnv {
   const programs = folder.path(`${name}-bin`);
   const cache = folder.path(`${name}-cache`);
   mkdirSync(programs);
   symlinkSync(process.execPath, join(programs, 'node'));
   mkdirSync(join(cache, 'virtio-ts'), { recursive: true });
   const from = dirname(dirname(report.kernel));
-  for (const state of states) copyFileSync(join(from, state), join(cache, 'virtio-ts', state));
+  for (const entry of kept) symlinkSync(join(from, entry), join(cache, 'virtio-ts', entry));
   return { PATH: programs, XDG_CACHE_HOME: cache };
 }
 
@@ -66,6 +66,51 @@ describe('virtio guest', () => {
     expect(code).toBe(0);
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ kernel: report.kernel, booted: false });
     expect(stdout).toContain(report.kernel);
+  });
+});
+
+describe.skipIf(!hasCompiler)('virtio guest --suspend', () => {
+  it('has drivers that suspend, in an initial ramdisk of its own', async () => {
+    const { code, stdout, stderr } = await virtio(['guest', '--suspend', '--json']);
+    expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+    const found = JSON.parse(stdout) as GuestReport;
+    expect(found).toMatchObject({ booted: true, load: ['virtio-suspend'] });
+    expect(found.initrd).not.toBe(report.initrd);
+    expect(found.version.replace(/guest .*/, '')).toBe(report.version.replace(/guest .*/, ''));
+    const second = await virtio(['guest', '--suspend', '--json', '--no-boot']);
+    expect(JSON.parse(second.stdout)).toMatchObject({ initrd: found.initrd, booted: false });
+    expect(second.stderr.match(/^› .*$/gm)).toBeNull();
+  });
+
+  it("--diff prints what is changed in the source of the guest's kernel, or in that of another one", async () => {
+    const own = await virtio(['guest', '--suspend', '--diff']);
+    expect(own.code).toBe(0);
+    const files = [...own.stdout.matchAll(/^\+\+\+ b\/(.*)$/gm)].map(([, file]) => file);
+    expect(files).toContain('drivers/virtio/virtio_suspend.c');
+    expect(files).toContain('drivers/block/virtio_blk.c');
+    expect(own.stdout).toMatch(/^\+\tVIRTIO_F_SUSPEND,$/m);
+
+    const [, version] = /\((\S+)\)/.exec(report.version)!;
+    const sources = readdirSync(dirname(dirname(report.kernel))).find(
+      (name) => name.startsWith('kernel-sources-') && name.endsWith(`-686-${version}`),
+    );
+    const tree = join(dirname(dirname(report.kernel)), sources!, 'source');
+    expect(await virtio(['guest', '--suspend', '--diff', tree])).toMatchObject({ code: 0, stdout: own.stdout });
+    const nowhere = await virtio(['guest', '--suspend', '--diff', folder.path('nowhere')]);
+    expect({ ...nowhere, stderr: '' }).toEqual({ code: 1, stdout: '', stderr: '' });
+    expect(nowhere.stderr).toMatch(/\nvirtio: no kernel source tree: ENOENT/);
+  });
+});
+
+describe('without gcc and make', () => {
+  it('virtio guest --suspend says what is missing, and what to do', async () => {
+    const environment = elsewhere('no-compiler', ['debian-i386']);
+    const { code, stdout, stderr } = await virtio(['guest', '--suspend'], { environment });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    const [, message] = /^virtio: (.*)$/m.exec(stderr)!;
+    expect(message).toContain('this machine, which has no gcc and no make');
+    expect(message).toContain('install gcc, make');
+    expect(message).toContain('without --suspend');
   });
 });
 

@@ -1,7 +1,7 @@
 /** `virtio run --exec`: commands in a real guest, disks of three modes, saving and going on in another process. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { sha256, virtio, workFolder } from './virtio.ts';
+import { hasCompiler, sha256, virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
 /** Most guests here have one disk, so that one boot does for them all. */
@@ -43,8 +43,26 @@ describe('virtio run --exec', () => {
       exitCode: 1,
       paused: false,
       disks: [
-        { path: one, writesTo: 'overlay', bytes: 1 << 20, status, inFlight: 0, overlayBytes: 12288, failure: null },
-        { path: two, writesTo: 'nowhere', bytes: 2 << 20, status, inFlight: 0, overlayBytes: null, failure: null },
+        {
+          path: one,
+          writesTo: 'overlay',
+          bytes: 1 << 20,
+          status,
+          suspended: null,
+          inFlight: 0,
+          overlayBytes: 12288,
+          failure: null,
+        },
+        {
+          path: two,
+          writesTo: 'nowhere',
+          bytes: 2 << 20,
+          status,
+          suspended: null,
+          inFlight: 0,
+          overlayBytes: null,
+          failure: null,
+        },
       ],
       saved: null,
     });
@@ -119,6 +137,27 @@ describe('a machine that was saved', () => {
     });
     const check = 'a=$(head -c 8 /dev/vda); sleep 1; [ $(head -c 8 /dev/vda) -gt $a ] && echo writing';
     expect(await virtio(['run', '--from', saved, '--exec', check])).toMatchObject({ code: 0, stdout: 'writing\n' });
+  });
+
+  it.skipIf(!hasCompiler)('with a disk that Linux has suspended goes on with it, and Linux resumes it', async () => {
+    const image = folder.image('suspended.img');
+    const saved = folder.path('suspended.saved');
+    const enter = 'cd /sys/bus/virtio/devices/virtio0 || exit 1';
+    const suspend = `${enter}; printf kept >/dev/vda; sync; echo 1 >suspend; cat suspend`;
+    const first = await virtio(['run', '--suspend', '--disk', image, '--exec', suspend, '--save', saved, '--json']);
+    const status = 'ACKNOWLEDGE|DRIVER|FEATURES_OK|SUSPEND (0x1b)';
+    expect(JSON.parse(first.stdout) as RunReport).toMatchObject({
+      output: '1\n',
+      exitCode: 0,
+      disks: [{ status, suspended: true }],
+    });
+    const resume = `${enter}; cat suspend; echo 0 >suspend; cat suspend_stats; dd if=/dev/vda iflag=direct count=1 2>&- | head -c 4`;
+    const second = await virtio(['run', '--from', saved, '--exec', resume, '--json']);
+    expect(JSON.parse(second.stdout) as RunReport).toMatchObject({
+      output: expect.stringMatching(/^1\nstate running\ncycles 1\nfailures 0\nresets 0\n.*kept$/s),
+      exitCode: 0,
+      disks: [{ status: 'ACKNOWLEDGE|DRIVER|DRIVER_OK|FEATURES_OK (0x0f)', suspended: false }],
+    });
   });
 
   it('is not saved over one of its images', async () => {

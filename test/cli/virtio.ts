@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,9 @@ import { afterAll, afterEach } from 'vitest';
 
 /** The program as built. */
 export const program: string = join(import.meta.dirname, '../../dist/cli/main.js');
+
+/** Drivers for Linux are built here. */
+export const hasCompiler: boolean = spawnSync('sh', ['-c', 'command -v gcc && command -v make']).status === 0;
 
 /** A boot, should one be needed, takes less. */
 const SAYS_LIMIT_MS = 100_000;
