@@ -18,6 +18,9 @@ export const moduleSets: Readonly<Record<string, readonly string[]>> = {
 /** The same with drivers that can suspend their devices, where those were built; see `buildSuspendModules`. */
 export const suspendModuleSets: Readonly<Record<string, readonly string[]>> = {
   'virtio-suspend': ['virtio_pci', 'virtio_blk', 'irq_wake'],
+  'entropy-suspend': ['virtio_rng'],
+  'console-suspend': ['virtio_console'],
+  'net-suspend': ['virtio_net'],
 };
 
 /** Where the guest's scripts are: next to src/ and dist/ alike. */

@@ -7,8 +7,11 @@ import { StateError } from '../spec/fault.ts';
 export interface Insertion {
   /** Relative to the root of the source tree. */
   readonly file: string;
-  /** The name of a function or of an object with an initializer, defined at the outermost level of the file. */
-  readonly in: string;
+  /**
+   * The name of a function or of an object with an initializer, defined at the outermost level of the file. Of several names
+   * the first that is defined, for versions in which a function got another one.
+   */
+  readonly in: string | readonly string[];
   /**
    * `start` and `end` are within the braces of the definition; `before` and `after` are outside of it, or at the `line` that
    * is given.
@@ -84,22 +87,35 @@ function placeOf(lines: readonly string[], insertion: Insertion): number {
   return { before: first, start: open + 1, end: close, after: close + 1 }[at];
 }
 
-/** First line, the one with the opening brace, and that with the closing one. Declarations do not count. */
-function definitionOf(lines: readonly string[], insertion: Insertion): { first: number; open: number; close: number } {
-  const name = new RegExp(`^(?:[A-Za-z_][^;={}]*[^\\w;={}])?${insertion.in}\\s*(?:\\(|\\[[^\\]]*\\]\\s*=|=)`);
-  const found: { first: number; open: number; close: number }[] = [];
+interface Definition {
+  readonly first: number;
+  /** The line with the opening brace, and that with the closing one. */
+  readonly open: number;
+  readonly close: number;
+}
+
+function definitionOf(lines: readonly string[], insertion: Insertion): Definition {
+  const names = typeof insertion.in === 'string' ? [insertion.in] : insertion.in;
+  const found = names.map((name) => definitionsOf(lines, name)).find((some) => some.length > 0) ?? [];
+  if (found.length !== 1) throw refusal(insertion, `it is defined ${found.length} times instead of once`);
+  return found[0]!;
+}
+
+/** Declarations do not count. */
+function definitionsOf(lines: readonly string[], name: string): Definition[] {
+  const head = new RegExp(`^(?:[A-Za-z_][^;={}]*[^\\w;={}])?${name}\\s*(?:\\(|\\[[^\\]]*\\]\\s*=|=)`);
+  const found: Definition[] = [];
   for (const [at, line] of lines.entries()) {
-    if (!name.test(line)) continue;
+    if (!head.test(line)) continue;
     const open = lines.findIndex((text, index) => index >= at && /[{;]/.test(text));
     if (open < 0 || !lines[open]!.trimEnd().endsWith('{')) continue;
     const close = lines.findIndex((text, index) => index > open && text.startsWith('}'));
     if (close < 0) continue;
     // The type of a function may have a line of its own.
-    const first = line.startsWith(insertion.in) && /^[A-Za-z_][\w *]*$/.test(lines[at - 1] ?? '') ? at - 1 : at;
+    const first = line.startsWith(name) && /^[A-Za-z_][\w *]*$/.test(lines[at - 1] ?? '') ? at - 1 : at;
     found.push({ first, open, close });
   }
-  if (found.length !== 1) throw refusal(insertion, `it is defined ${found.length} times instead of once`);
-  return found[0]!;
+  return found;
 }
 
 function endOfStatement(lines: readonly string[], from: number): number {
@@ -108,6 +124,6 @@ function endOfStatement(lines: readonly string[], from: number): number {
 
 function refusal(insertion: Insertion, why: string): StateError {
   return new StateError(
-    `${insertion.file}: nothing can be inserted at ${insertion.in}: ${why}. This kernel's source is not one that the insertions were made for`,
+    `${insertion.file}: nothing can be inserted at ${String(insertion.in)}: ${why}. This kernel's source is not one that the insertions were made for`,
   );
 }

@@ -36,6 +36,18 @@ export class StubbornType implements DeviceType {
     this.#type.negotiated?.(features);
   }
 
+  alwaysWritable(offset: number, length: number): boolean {
+    return this.#type.alwaysWritable?.(offset, length) === true;
+  }
+
+  refuse(features: FeatureSet): string | undefined {
+    return this.#type.refuse?.(features);
+  }
+
+  available(queue: number): void {
+    this.#type.available?.(queue);
+  }
+
   process(queue: number, chain: Chain): void {
     this.#type.process?.(queue, chain);
   }

@@ -70,8 +70,11 @@ export function watchedDevices(disks: readonly WatchedDisk[]): {
   const devices = disks.map(({ disk, options, wrap = (type) => type }) => {
     return new WatchedDevice(wrap(new BlockDevice(disk)), memory, options);
   });
-  const functions = devices.map(({ device }) => ({ pci: new PciDevice(device, { layout: ioLayout }) }));
-  return { memory, devices, functions };
+  return { memory, devices, functions: functionsOf(devices) };
+}
+
+export function functionsOf(devices: readonly WatchedDevice[]): FunctionToPlug[] {
+  return devices.map(({ device }) => ({ pci: new PciDevice(device, { layout: ioLayout }) }));
 }
 
 /** What suspend_stats of virtio device `index` says. */

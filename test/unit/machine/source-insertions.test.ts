@@ -71,6 +71,10 @@ describe('a line of ours goes', () => {
   });
 });
 
+it('of several names the first that is defined counts', () => {
+  expect(around({ in: ['save', 'probe', 'store'], at: 'end' })).toEqual(['\treturn store(dev, NULL, 0);', '}']);
+});
+
 describe('a source that is not as expected', () => {
   const cases: [string, Omit<Insertion, 'file' | 'lines'>, RegExp][] = [
     ['has no such function', { in: 'prob', at: 'end' }, /^drivers\/a\.c: .* at prob: it is defined 0 times/],

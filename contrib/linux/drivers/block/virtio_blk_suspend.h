@@ -178,15 +178,15 @@ static blk_status_t virtblk_suspend_queue_rq(struct blk_mq_hw_ctx *hctx,
 	return virtio_queue_rq(hctx, bd);
 }
 
-/* What stays in the list comes to queue_rq, one by one. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-static void virtblk_suspend_queue_rqs(struct rq_list *rqlist)
+/* What stays in the list comes to queue_rq, one by one. The list was a macro's before it became a type. */
+#ifdef rq_list_peek
+static void virtblk_suspend_queue_rqs(struct request **rqlist)
 {
 	struct request *first = rq_list_peek(rqlist);
 #else
-static void virtblk_suspend_queue_rqs(struct request **rqlist)
+static void virtblk_suspend_queue_rqs(struct rq_list *rqlist)
 {
-	struct request *first = *rqlist;
+	struct request *first = rq_list_peek(rqlist);
 #endif
 	struct virtio_blk *vblk = first->q->queuedata;
 

@@ -60,6 +60,7 @@ enum virtio_suspend_state {
  * @removing: the driver is on its way out
  * @slept_stock: the last system sleep reset this device as if it could not suspend
  * @recovering: the task that recovers the device
+ * @quiesced: its driver must not use the queues
  * @config_lock: protects the two fields that follow, in any context
  * @config_held: changes of the configuration are held back
  * @config_pending: there was one
@@ -84,6 +85,7 @@ struct virtio_suspend {
 	s64 resume_us;
 
 	struct task_struct *recovering;
+	bool quiesced;
 
 	spinlock_t config_lock;
 	bool config_held;
@@ -280,10 +282,12 @@ lost:
 /* The end of every transition that leaves the device running, or lost. */
 static void virtio_suspend_let_go(struct virtio_suspend *vs, bool changed)
 {
-	if (vs->state == VIRTIO_LOST)
+	if (vs->state == VIRTIO_LOST) {
 		vs->ops->abandon(vs->vdev);
-	else
-		vs->ops->unquiesce(vs->vdev);
+		return;
+	}
+	WRITE_ONCE(vs->quiesced, false);
+	vs->ops->unquiesce(vs->vdev);
 	virtio_suspend_let_config(vs, changed);
 }
 
@@ -308,8 +312,10 @@ static int virtio_suspend_enter(struct virtio_suspend *vs)
 			    VIRTIO_CONFIG_S_FAILED)) == VIRTIO_CONFIG_S_DRIVER_OK;
 
 	virtio_suspend_hold_config(vs);
+	WRITE_ONCE(vs->quiesced, true);
 	err = vs->ops->quiesce(vdev, usable ? virtio_suspend_timeout() : 0);
 	if (err) {
+		WRITE_ONCE(vs->quiesced, false);
 		vs->failures++;
 		dev_warn(&vdev->dev, "not suspended: its driver could not be quiesced (%d)\n", err);
 		virtio_suspend_let_config(vs, false);
@@ -414,6 +420,26 @@ bool virtio_suspend_recovers(struct virtio_device *vdev)
 	return vs && READ_ONCE(vs->recovering) == current;
 }
 EXPORT_SYMBOL_GPL(virtio_suspend_recovers);
+
+bool virtio_suspend_held(struct virtio_device *vdev)
+{
+	struct virtio_suspend *vs = virtio_suspend_find(vdev);
+
+	return vs && READ_ONCE(vs->quiesced) && READ_ONCE(vs->recovering) != current;
+}
+EXPORT_SYMBOL_GPL(virtio_suspend_held);
+
+bool virtio_suspend_away(struct virtio_device *vdev)
+{
+	struct virtio_suspend *vs = virtio_suspend_find(vdev);
+	struct task_struct *recovering;
+
+	if (!vs)
+		return false;
+	recovering = READ_ONCE(vs->recovering);
+	return READ_ONCE(vs->state) == VIRTIO_LOST || (recovering && recovering != current);
+}
+EXPORT_SYMBOL_GPL(virtio_suspend_away);
 
 void virtio_suspend_stand_aside(struct virtio_device *vdev)
 {

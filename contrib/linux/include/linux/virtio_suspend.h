@@ -77,6 +77,16 @@ bool virtio_suspend_recovers(struct virtio_device *vdev);
 void virtio_suspend_stand_aside(struct virtio_device *vdev);
 void virtio_suspend_stand_by(struct virtio_device *vdev);
 
+/*
+ * For drivers that cannot stop all who use their queues: true from before @quiesce to
+ * before @unquiesce, but not for the recovery itself. To be asked in the very section,
+ * atomic or locked, that uses the queue; @quiesce then waits for those sections to end.
+ */
+bool virtio_suspend_held(struct virtio_device *vdev);
+
+/* True while a recovery goes on, when the queues themselves come and go, and after one that failed. */
+bool virtio_suspend_away(struct virtio_device *vdev);
+
 /* Around a write to configuration space: false when the device may not be written now. */
 bool virtio_suspend_get(struct virtio_device *vdev);
 void virtio_suspend_put(struct virtio_device *vdev);
