@@ -84,6 +84,7 @@ export class DeviceQueues {
     const features: QueueFeatures = {
       indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
+      inOrder: hasFeature(accepted, Feature.IN_ORDER),
     };
     return hasFeature(accepted, Feature.RING_PACKED)
       ? new PackedDeviceQueue(this.#memory, layout, features, saved)

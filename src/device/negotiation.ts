@@ -6,6 +6,7 @@ import type { DeviceType } from './device-type.ts';
 const ALWAYS: FeatureSet = featureSet(Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.VERSION_1, Feature.SUSPEND);
 const ON_REQUEST: FeatureSet = featureSet(
   Feature.RING_PACKED,
+  Feature.IN_ORDER,
   Feature.NOTIFICATION_DATA,
   Feature.NOTIF_CONFIG_DATA,
   Feature.RING_RESET,

@@ -94,6 +94,7 @@ export class DriverQueues {
     const queueFeatures: QueueFeatures = {
       indirect: hasFeature(features, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(features, Feature.EVENT_IDX),
+      inOrder: hasFeature(features, Feature.IN_ORDER),
     };
     return hasFeature(features, Feature.RING_PACKED)
       ? new PackedDriverQueue(this.#allocator, size, queueFeatures)

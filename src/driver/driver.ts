@@ -49,6 +49,7 @@ const GENERIC: FeatureSet = featureSet(
   Feature.EVENT_IDX,
   Feature.VERSION_1,
   Feature.RING_PACKED,
+  Feature.IN_ORDER,
   Feature.NOTIFICATION_DATA,
   Feature.NOTIF_CONFIG_DATA,
   Feature.RING_RESET,

@@ -23,6 +23,8 @@ export class Chain {
   /** For queues: where it was taken, and how many descriptors of a packed ring it has. */
   position = 0;
   slots = 1;
+  /** For queues: bytes written, once it was completed. */
+  written = 0;
   /** Taken, and its memory ours to use. */
   live = false;
   /** Set when its queue was closed while it was taken: the number that it is counted in until it is handed back. */

@@ -13,6 +13,8 @@ export interface QueueLayout {
 export interface QueueFeatures {
   readonly indirect: boolean;
   readonly eventIdx: boolean;
+  /** Buffers are used in the order in which they were made available. Without it in any order. */
+  readonly inOrder?: boolean;
 }
 
 /** The positions of a split queue as plain data, as in the rings: 0 to 65535. */
@@ -43,13 +45,17 @@ export type QueueState = SplitQueueState | PackedQueueState;
  */
 export interface DeviceQueue {
   readonly size: number;
-  /** Chains that were taken and neither completed nor given back. */
+  /** Chains that were taken and neither used nor given back. */
   readonly taken: number;
 
   /** The next available chain, or undefined. The caller owns it until `complete` or `giveBack`. */
   take(): Chain | undefined;
 
-  /** Puts a chain into the used ring, with the number of bytes written to it. The driver sees it with the next `publish`. */
+  /**
+   * Puts a chain into the used ring, with the number of bytes written to it. The driver sees it with the next `publish`. In
+   * an IN_ORDER queue it waits for those that were taken before it, whose completion then uses it, too; each gets an entry
+   * of its own, for drivers that do not look for batches.
+   */
   complete(chain: Chain, written: number): void;
 
   /** Makes the last taken chain available again, as if it had not been taken. */

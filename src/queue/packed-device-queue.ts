@@ -12,6 +12,7 @@ import {
 import { Chain, type OrphanCount } from './chain.ts';
 import type { DeviceQueue, PackedQueueState, QueueFeatures, QueueLayout, QueueState } from './device-queue.ts';
 import { packedEventPassed } from './notify.ts';
+import { TakenOrder } from './taken-order.ts';
 
 /**
  * The device end of a packed virtqueue (§2.8).
@@ -52,6 +53,8 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** Descriptors of the taken chains. */
   #slots = 0;
   #closed = false;
+  /** Only in an IN_ORDER queue. */
+  readonly #order: TakenOrder | undefined;
 
   /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue at rest has. */
   constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
@@ -60,6 +63,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#layout = layout;
     this.#features = features;
     this.size = layout.size;
+    this.#order = features.inOrder === true ? new TakenOrder(layout.size) : undefined;
     const { next, wrap } = state === undefined ? { next: 0, wrap: 1 } : positionOf(state, layout.size);
     this.#availableNext = this.#usedNext = next;
     this.#availableWrap = this.#usedWrap = wrap;
@@ -82,6 +86,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     this.#pool.pop();
     chain.live = true;
+    this.#order?.push(chain);
     this.#slots += chain.slots;
     this.#taken++;
     this.#advanceAvailable(chain.slots);
@@ -94,26 +99,10 @@ export class PackedDeviceQueue implements DeviceQueue {
       throw new RangeError(`${written} bytes written to a chain of ${chain.writableBytes} device-writable bytes`);
     }
     if (this.#memory.generation !== this.#generation) this.#locate();
-    const at = this.#ringOffset + PackedDescriptor.SIZE * this.#usedNext;
-    const { view } = this.#ring;
-    view.setUint32(at + PackedDescriptor.LENGTH, written, true);
-    view.setUint16(at + PackedDescriptor.ID, chain.id, true);
-    // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
-    const marks = this.#usedWrap === 1 ? PackedFlag.AVAILABLE | PackedFlag.USED : 0;
-    const flags = marks | (written > 0 ? PackedFlag.WRITE : 0);
-    if (this.#unpublished === 0) {
-      this.#firstAt = at;
-      this.#firstFlags = flags;
-    } else view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
-    this.#lastUsed = this.#usedNext;
-    this.#unpublished += chain.slots;
-    this.#usedNext += chain.slots;
-    if (this.#usedNext >= this.size) {
-      this.#usedNext -= this.size;
-      this.#usedWrap ^= 1;
-    }
-    this.#slots -= chain.slots;
-    this.#release(chain);
+    chain.written = written;
+    chain.live = false;
+    if (this.#order === undefined) this.#use(chain);
+    else for (let next = this.#order.shift(); next !== undefined; next = this.#order.shift()) this.#use(next);
   }
 
   giveBack(chain: Chain): void {
@@ -127,6 +116,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#availableNext = position;
     if (wrapped) this.#availableWrap ^= 1;
     this.#slots -= chain.slots;
+    this.#order?.pop();
     this.#release(chain);
   }
 
@@ -200,6 +190,30 @@ export class PackedDeviceQueue implements DeviceQueue {
       chain.orphans = orphans;
       orphans.count++;
     }
+  }
+
+  /** Writes the next used descriptor, but for the flags of the first of a batch. */
+  #use(chain: Chain): void {
+    const at = this.#ringOffset + PackedDescriptor.SIZE * this.#usedNext;
+    const { view } = this.#ring;
+    view.setUint32(at + PackedDescriptor.LENGTH, chain.written, true);
+    view.setUint16(at + PackedDescriptor.ID, chain.id, true);
+    // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
+    const marks = this.#usedWrap === 1 ? PackedFlag.AVAILABLE | PackedFlag.USED : 0;
+    const flags = marks | (chain.written > 0 ? PackedFlag.WRITE : 0);
+    if (this.#unpublished === 0) {
+      this.#firstAt = at;
+      this.#firstFlags = flags;
+    } else view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
+    this.#lastUsed = this.#usedNext;
+    this.#unpublished += chain.slots;
+    this.#usedNext += chain.slots;
+    if (this.#usedNext >= this.size) {
+      this.#usedNext -= this.size;
+      this.#usedWrap ^= 1;
+    }
+    this.#slots -= chain.slots;
+    this.#release(chain);
   }
 
   /** One more chain in the pool. It leaves the pool when it was filled without a fault. */

@@ -15,6 +15,7 @@ import type { DriverQueue, UsedBuffer } from './driver-queue.ts';
 import { packedEventPassed } from './notify.ts';
 
 const FREE = -1;
+const NONE = -1;
 
 /**
  * The driver end of a packed virtqueue (§2.8).
@@ -39,8 +40,10 @@ export class PackedDriverQueue implements DriverQueue {
   readonly #writableBytes: Float64Array;
   /** Per id: how many buffers were offered before it, free-running. */
   readonly #offeredAt: Uint16Array;
-  /** Per id: its indirect table, kept for the next use. */
+  /** Per id: its indirect table. */
   readonly #tables: (GuestSlice | undefined)[];
+  /** Tables for the next use, the last one first: there are as many as buffers were out at once. */
+  readonly #spareTables: GuestSlice[] = [];
   readonly #freeIds: Int32Array;
   #freeIdCount: number;
   #freeSlots: number;
@@ -52,6 +55,9 @@ export class PackedDriverQueue implements DriverQueue {
   #usedNext = 0;
   #usedWrap = 1;
   #outstanding = 0;
+  /** In order: the last buffer of the batch that is being handed back, and its bytes. */
+  #batchLast = NONE;
+  #batchWritten = 0;
   #offered = 0;
   /** Buffers and descriptors that wait for `expose`, and the first of them. */
   #hidden = 0;
@@ -107,9 +113,11 @@ export class PackedDriverQueue implements DriverQueue {
     const indirect = this.#features.indirect && buffers.count > 1;
     const needed = indirect ? 1 : buffers.count;
     if (needed > this.#freeSlots) return -1;
-    const id = this.#freeIds[--this.#freeIdCount]!;
+    // In order an id is the position of its first descriptor: the oldest buffer is then the one at the used position.
+    const id = this.#features.inOrder === true ? this.#next : this.#freeIds[this.#freeIdCount - 1]!;
     if (indirect) this.#writeIndirect(id, buffers);
     else this.#writeDirect(id, buffers);
+    if (this.#features.inOrder !== true) this.#freeIdCount--;
     this.#slots[id] = needed;
     this.#writableBytes[id] = buffers.writableBytes;
     this.#offeredAt[id] = this.#offered;
@@ -134,7 +142,44 @@ export class PackedDriverQueue implements DriverQueue {
   }
 
   collect(): UsedBuffer | undefined {
-    if (!this.#look()) return undefined;
+    const { inOrder } = this.#features;
+    const id = inOrder === true ? this.#nextInOrder() : this.#nextUsed();
+    if (id === NONE) return undefined;
+    const slots = this.#slots[id]!;
+    this.#slots[id] = FREE;
+    if (inOrder !== true) this.#freeIds[this.#freeIdCount++] = id;
+    this.#freeSlots += slots;
+    this.#outstanding--;
+    this.#spareTable(id);
+    this.#usedNext += slots;
+    if (this.#usedNext >= this.#size) {
+      this.#usedNext -= this.#size;
+      this.#usedWrap ^= 1;
+    }
+    this.#scratch.id = id;
+    return this.#scratch;
+  }
+
+  arm(): boolean {
+    if (this.#batchLast !== NONE) return true;
+    // Without EVENT_IDX the structure stays all zero: this driver always wants interrupts.
+    if (this.#features.eventIdx) {
+      const { region, offset } = this.#driverArea;
+      storeRelease(region, offset + EventSuppression.POSITION, this.#usedNext | (this.#usedWrap << 15));
+      storeRelease(region, offset + EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
+    }
+    return this.#look();
+  }
+
+  release(): void {
+    for (const slice of [this.#areas, ...this.#tables, ...this.#spareTables]) {
+      if (slice !== undefined) this.#allocator.release(slice);
+    }
+  }
+
+  /** The buffer that the next used descriptor names, with its bytes in the scratch object; NONE when there is none. */
+  #nextUsed(): number {
+    if (!this.#look()) return NONE;
     const at = this.#ring.offset + PackedDescriptor.SIZE * this.#usedNext;
     const { view } = this.#ring.region;
     const id = view.getUint16(at + PackedDescriptor.ID, true);
@@ -151,35 +196,26 @@ export class PackedDriverQueue implements DriverQueue {
         `the device claims to have written ${written} bytes to a buffer of ${this.#writableBytes[id]}`,
       );
     }
-    const slots = this.#slots[id]!;
-    this.#slots[id] = FREE;
-    this.#freeIds[this.#freeIdCount++] = id;
-    this.#freeSlots += slots;
-    this.#outstanding--;
-    this.#usedNext += slots;
-    if (this.#usedNext >= this.#size) {
-      this.#usedNext -= this.#size;
-      this.#usedWrap ^= 1;
-    }
-    this.#scratch.id = id;
     this.#scratch.written = written;
-    return this.#scratch;
+    return id;
   }
 
-  arm(): boolean {
-    // Without EVENT_IDX the structure stays all zero: this driver always wants interrupts.
-    if (this.#features.eventIdx) {
-      const { region, offset } = this.#driverArea;
-      storeRelease(region, offset + EventSuppression.POSITION, this.#usedNext | (this.#usedWrap << 15));
-      storeRelease(region, offset + EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
+  /**
+   * The oldest buffer, when it was used (§2.8.8): a used descriptor stands for all buffers up to the one that it names; those
+   * before that one were read and written completely.
+   */
+  #nextInOrder(): number {
+    if (this.#batchLast === NONE) {
+      const last = this.#nextUsed();
+      if (last === NONE) return NONE;
+      this.#batchLast = last;
+      this.#batchWritten = this.#scratch.written;
     }
-    return this.#look();
-  }
-
-  release(): void {
-    for (const slice of [this.#areas, ...this.#tables]) {
-      if (slice !== undefined) this.#allocator.release(slice);
-    }
+    const id = this.#usedNext;
+    const isLast = id === this.#batchLast;
+    this.#scratch.written = isLast ? this.#batchWritten : this.#writableBytes[id]!;
+    if (isLast) this.#batchLast = NONE;
+    return id;
   }
 
   /** Offered, but not shown to the device yet. */
@@ -200,6 +236,13 @@ export class PackedDriverQueue implements DriverQueue {
     return true;
   }
 
+  #spareTable(id: number): void {
+    const table = this.#tables[id];
+    if (table === undefined) return;
+    this.#tables[id] = undefined;
+    this.#spareTables.push(table);
+  }
+
   #writeDirect(id: number, buffers: BufferList): void {
     for (let i = 0; i < buffers.count; i++) {
       const last = i === buffers.count - 1;
@@ -210,12 +253,12 @@ export class PackedDriverQueue implements DriverQueue {
 
   #writeIndirect(id: number, buffers: BufferList): void {
     const bytes = buffers.count * PackedDescriptor.SIZE;
-    let table = this.#tables[id];
+    let table = this.#spareTables.pop();
     if (table === undefined || table.length < bytes) {
       if (table !== undefined) this.#allocator.release(table);
       table = this.#allocator.allocate(bytes, PACKED_ALIGNMENT.descriptor);
-      this.#tables[id] = table;
     }
+    this.#tables[id] = table;
     for (let i = 0; i < buffers.count; i++) {
       const flags = i >= buffers.readableCount ? PackedFlag.WRITE : 0;
       const at = table.offset + PackedDescriptor.SIZE * i;

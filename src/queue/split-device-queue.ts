@@ -14,6 +14,7 @@ import {
 import { Chain, type OrphanCount } from './chain.ts';
 import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState, SplitQueueState } from './device-queue.ts';
 import { eventPassed } from './notify.ts';
+import { TakenOrder } from './taken-order.ts';
 
 /**
  * The device end of a split virtqueue (§2.7).
@@ -49,6 +50,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   readonly #chains: Chain[] = [];
   #taken = 0;
   #closed = false;
+  /** Only in an IN_ORDER queue. */
+  readonly #order: TakenOrder | undefined;
 
   /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue at rest has. */
   constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
@@ -58,6 +61,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#layout = layout;
     this.#features = features;
     this.size = layout.size;
+    this.#order = features.inOrder === true ? new TakenOrder(layout.size) : undefined;
     this.#mask = layout.size - 1;
     this.#availableNext = this.#availableSeen = state?.availableNext ?? 0;
     this.#usedNext = this.#usedPublished = state?.usedNext ?? 0;
@@ -84,6 +88,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#walk(chain, head);
     this.#pool.pop();
     chain.live = true;
+    this.#order?.push(chain);
     this.#availableNext = (position + 1) & 0xffff;
     this.#taken++;
     return chain;
@@ -95,12 +100,10 @@ export class SplitDeviceQueue implements DeviceQueue {
       throw new RangeError(`${written} bytes written to a chain of ${chain.writableBytes} device-writable bytes`);
     }
     if (this.#memory.generation !== this.#generation) this.#locate();
-    const entry = this.#usedOffset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
-    const view = this.#used.view;
-    view.setUint32(entry, chain.id, true);
-    view.setUint32(entry + 4, written, true);
-    this.#usedNext = (this.#usedNext + 1) & 0xffff;
-    this.#release(chain);
+    chain.written = written;
+    chain.live = false;
+    if (this.#order === undefined) this.#use(chain);
+    else for (let next = this.#order.shift(); next !== undefined; next = this.#order.shift()) this.#use(next);
   }
 
   giveBack(chain: Chain): void {
@@ -109,6 +112,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       throw new RangeError('only the chain that was taken last can be given back');
     }
     this.#availableNext = before;
+    this.#order?.pop();
     this.#release(chain);
   }
 
@@ -170,6 +174,16 @@ export class SplitDeviceQueue implements DeviceQueue {
       chain.orphans = orphans;
       orphans.count++;
     }
+  }
+
+  /** Writes the next used entry. */
+  #use(chain: Chain): void {
+    const entry = this.#usedOffset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
+    const view = this.#used.view;
+    view.setUint32(entry, chain.id, true);
+    view.setUint32(entry + 4, chain.written, true);
+    this.#usedNext = (this.#usedNext + 1) & 0xffff;
+    this.#release(chain);
   }
 
   /** One more chain in the pool. It leaves the pool when it was filled without a fault. */

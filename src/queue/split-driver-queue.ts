@@ -17,6 +17,7 @@ import type { DriverQueue, UsedBuffer } from './driver-queue.ts';
 import { eventPassed } from './notify.ts';
 
 const FREE = -1;
+const NONE = -1;
 
 /**
  * The driver end of a split virtqueue (§2.7).
@@ -44,8 +45,10 @@ export class SplitDriverQueue implements DriverQueue {
   readonly #writableBytes: Float64Array;
   /** Per head: its position in the available ring. */
   readonly #offeredAt: Uint16Array;
-  /** Per head: its indirect table, kept for the next use. */
+  /** Per head: its indirect table. */
   readonly #tables: (GuestSlice | undefined)[];
+  /** Tables for the next use, the last one first: there are as many as buffers were out at once. */
+  readonly #spareTables: GuestSlice[] = [];
   #freeHead = 0;
   #freeCount: number;
 
@@ -53,6 +56,10 @@ export class SplitDriverQueue implements DriverQueue {
   #exposed = 0;
   #usedNext = 0;
   #outstanding = 0;
+  /** In order: the head of the oldest buffer, and the last buffer of the batch that is being handed back, with its bytes. */
+  #oldest = 0;
+  #batchLast = NONE;
+  #batchWritten = 0;
   readonly #scratch = { id: 0, written: 0 };
 
   /**
@@ -79,7 +86,7 @@ export class SplitDriverQueue implements DriverQueue {
       driverArea: this.#available.address,
       deviceArea: this.#used.address,
     };
-    this.#next = Int32Array.from({ length: size }, (_, i) => i + 1);
+    this.#next = Int32Array.from({ length: size }, (_, i) => (i + 1) & this.#mask);
     this.#chainLength = new Int32Array(size).fill(FREE);
     this.#writableBytes = new Float64Array(size);
     this.#offeredAt = new Uint16Array(size);
@@ -135,25 +142,13 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   collect(): UsedBuffer | undefined {
-    if (!this.#look()) return undefined;
-    const { region, offset } = this.#used;
-    const entry = offset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
-    const id = region.view.getUint32(entry, true);
-    const written = region.view.getUint32(entry + 4, true);
-    if (id >= this.#size || this.#chainLength[id] === FREE || this.#isHidden(id)) {
-      throw new ProtocolError('split.device.used.id', `the device used buffer ${id}, which it does not have`);
-    }
-    if (written > this.#writableBytes[id]!) {
-      throw new ProtocolError(
-        'split.device.used.2',
-        `the device claims to have written ${written} bytes to a buffer of ${this.#writableBytes[id]}`,
-      );
-    }
+    const id = this.#features.inOrder === true ? this.#nextInOrder() : this.#nextUsed();
+    if (id === NONE) return undefined;
     this.#usedNext = (this.#usedNext + 1) & 0xffff;
     this.#outstanding--;
+    this.#spareTable(id);
     this.#free(id);
     this.#scratch.id = id;
-    this.#scratch.written = written;
     return this.#scratch;
   }
 
@@ -167,12 +162,63 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   release(): void {
-    for (const slice of [this.#areas, ...this.#tables]) {
+    for (const slice of [this.#areas, ...this.#tables, ...this.#spareTables]) {
       if (slice !== undefined) this.#allocator.release(slice);
     }
   }
 
+  /** The buffer that the next used entry names, with its bytes in the scratch object; NONE when there is none. */
+  #nextUsed(): number {
+    if (!this.#look()) return NONE;
+    const { region, offset } = this.#used;
+    const entry = offset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
+    const id = region.view.getUint32(entry, true);
+    const written = region.view.getUint32(entry + 4, true);
+    if (id >= this.#size || this.#chainLength[id] === FREE || this.#isHidden(id)) {
+      throw new ProtocolError('split.device.used.id', `the device used buffer ${id}, which it does not have`);
+    }
+    if (written > this.#writableBytes[id]!) {
+      throw new ProtocolError(
+        'split.device.used.2',
+        `the device claims to have written ${written} bytes to a buffer of ${this.#writableBytes[id]}`,
+      );
+    }
+    this.#scratch.written = written;
+    return id;
+  }
+
+  /**
+   * The oldest buffer, when it was used (§2.7.9): an entry stands for all buffers up to the one that it names; those before
+   * that one were read and written completely.
+   */
+  #nextInOrder(): number {
+    if (this.#batchLast === NONE) {
+      const last = this.#nextUsed();
+      if (last === NONE) return NONE;
+      const count = ((this.#offeredAt[last]! - this.#usedNext) & 0xffff) + 1;
+      if (count > this.#waiting()) {
+        throw new ProtocolError(
+          'split.device.used.order',
+          `the device used buffer ${last} before ${count - 1} that were offered earlier`,
+        );
+      }
+      this.#batchLast = last;
+      this.#batchWritten = this.#scratch.written;
+    }
+    const id = this.#oldest;
+    const isLast = id === this.#batchLast;
+    this.#scratch.written = isLast ? this.#batchWritten : this.#writableBytes[id]!;
+    if (isLast) this.#batchLast = NONE;
+    this.#oldest = (id + this.#chainLength[id]!) & this.#mask;
+    return id;
+  }
+
   #look(): boolean {
+    return this.#waiting() > 0;
+  }
+
+  /** Used buffers that were not collected. */
+  #waiting(): number {
     const index = loadAcquire(this.#used.region, this.#used.offset + Used.INDEX);
     const waiting = (index - this.#usedNext) & 0xffff;
     if (waiting > this.#outstanding - this.hidden) {
@@ -181,7 +227,7 @@ export class SplitDriverQueue implements DriverQueue {
         `the used index is ${index}, ${waiting} past ours, with ${this.#outstanding - this.hidden} buffers out`,
       );
     }
-    return waiting > 0;
+    return waiting;
   }
 
   /** Offered, but not shown to the device yet. */
@@ -191,12 +237,21 @@ export class SplitDriverQueue implements DriverQueue {
 
   #free(head: number): void {
     const length = this.#chainLength[head]!;
+    this.#freeCount += length;
+    this.#chainLength[head] = FREE;
+    // §2.7.5: in order, descriptors are used in ring order, and so the next free ones are where they were.
+    if (this.#features.inOrder === true) return;
     let last = head;
     for (let i = 1; i < length; i++) last = this.#next[last]!;
     this.#next[last] = this.#freeHead;
     this.#freeHead = head;
-    this.#freeCount += length;
-    this.#chainLength[head] = FREE;
+  }
+
+  #spareTable(head: number): void {
+    const table = this.#tables[head];
+    if (table === undefined) return;
+    this.#tables[head] = undefined;
+    this.#spareTables.push(table);
   }
 
   #writeDirect(head: number, buffers: BufferList): void {
@@ -215,12 +270,12 @@ export class SplitDriverQueue implements DriverQueue {
 
   #writeIndirect(head: number, buffers: BufferList): void {
     const bytes = buffers.count * Descriptor.SIZE;
-    let table = this.#tables[head];
+    let table = this.#spareTables.pop();
     if (table === undefined || table.length < bytes) {
       if (table !== undefined) this.#allocator.release(table);
       table = this.#allocator.allocate(bytes, SPLIT_ALIGNMENT.descriptor);
-      this.#tables[head] = table;
     }
+    this.#tables[head] = table;
     for (let i = 0; i < buffers.count; i++) {
       const last = i === buffers.count - 1;
       const flags = (i >= buffers.readableCount ? DescriptorFlag.WRITE : 0) | (last ? 0 : DescriptorFlag.NEXT);

@@ -2,27 +2,21 @@ import { Feature } from '../../src/spec/features.ts';
 import { FaultyDisk } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { FakeClock } from './fake-clock.ts';
+import { queueKinds } from './queue-pair.ts';
 import { type BlockRig, type BlockRigOptions, pattern, startBlockRig, ways } from './rig.ts';
 
 /** What the two ends of a block device have in common, apart from the way between them. */
-export interface BlockRing {
+interface BlockRing {
   readonly name: string;
   readonly offer: readonly number[];
   readonly decline: readonly number[];
 }
 
-export const blockRings: readonly BlockRing[] = ['split', 'packed'].flatMap((format) =>
-  ['direct', 'indirect'].flatMap((chains) =>
-    ['flags', 'event index'].map((asking) => ({
-      name: `${format}, ${chains}, ${asking}`,
-      offer: format === 'packed' ? [Feature.RING_PACKED] : [],
-      decline: [
-        ...(chains === 'direct' ? [Feature.INDIRECT_DESC] : []),
-        ...(asking === 'flags' ? [Feature.EVENT_IDX] : []),
-      ],
-    })),
-  ),
-);
+const blockRings: readonly BlockRing[] = queueKinds.map(({ name, accept, offer }) => ({
+  name,
+  offer,
+  decline: [Feature.INDIRECT_DESC, Feature.EVENT_IDX].filter((bit) => !accept.includes(bit)),
+}));
 
 /** Every ring over the shortest way, and over the others the two that differ most. */
 export const blockSettings: readonly (readonly [string, BlockRigOptions])[] = ways.flatMap((way) =>

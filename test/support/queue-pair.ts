@@ -8,21 +8,39 @@ import { PackedDeviceQueue } from '../../src/queue/packed-device-queue.ts';
 import { PackedDriverQueue } from '../../src/queue/packed-driver-queue.ts';
 import { SplitDeviceQueue } from '../../src/queue/split-device-queue.ts';
 import { SplitDriverQueue } from '../../src/queue/split-driver-queue.ts';
+import { Feature } from '../../src/spec/features.ts';
 
 /** One kind of virtqueue that the suites run on. Every kind has to behave the same. */
 export interface QueueKind {
   readonly name: string;
   readonly features: QueueFeatures;
+  /** What a driver accepts for it, and what of that a device offers only when it is told to. */
+  readonly accept: readonly number[];
+  readonly offer: readonly number[];
   /** Sizes need not be powers of two. */
   readonly anySize: boolean;
   makeDriver(allocator: GuestAllocator, size: number): DriverQueue;
   makeDevice(memory: GuestMemory, driver: DriverQueue, state?: QueueState): DeviceQueue;
 }
 
+function nameOf(format: string, { indirect, eventIdx, inOrder = false }: QueueFeatures): string {
+  return `${format}, ${indirect ? 'indirect' : 'direct'}, ${eventIdx ? 'event index' : 'flags'}${inOrder ? ', in order' : ''}`;
+}
+
+function bitsOf(
+  { indirect, eventIdx, inOrder = false }: QueueFeatures,
+  offer: readonly number[],
+): Pick<QueueKind, 'accept' | 'offer'> {
+  const onRequest = [...offer, ...(inOrder ? [Feature.IN_ORDER] : [])];
+  const always = [...(indirect ? [Feature.INDIRECT_DESC] : []), ...(eventIdx ? [Feature.EVENT_IDX] : [])];
+  return { accept: [...always, ...onRequest], offer: onRequest };
+}
+
 function split(features: QueueFeatures): QueueKind {
   return {
-    name: `split, ${features.indirect ? 'indirect' : 'direct'}, ${features.eventIdx ? 'event index' : 'flags'}`,
+    name: nameOf('split', features),
     features,
+    ...bitsOf(features, []),
     anySize: false,
     makeDriver: (allocator, size) => new SplitDriverQueue(allocator, size, features),
     makeDevice: (memory, driver, state) =>
@@ -32,24 +50,26 @@ function split(features: QueueFeatures): QueueKind {
 
 function packed(features: QueueFeatures): QueueKind {
   return {
-    name: `packed, ${features.indirect ? 'indirect' : 'direct'}, ${features.eventIdx ? 'event index' : 'flags'}`,
+    name: nameOf('packed', features),
     features,
+    ...bitsOf(features, [Feature.RING_PACKED]),
     anySize: true,
     makeDriver: (allocator, size) => new PackedDriverQueue(allocator, size, features),
     makeDevice: (memory, driver, state) => new PackedDeviceQueue(memory, driver.layout, features, state),
   };
 }
 
-export const queueKinds: readonly QueueKind[] = [
-  split({ indirect: false, eventIdx: false }),
-  split({ indirect: false, eventIdx: true }),
-  split({ indirect: true, eventIdx: false }),
-  split({ indirect: true, eventIdx: true }),
-  packed({ indirect: false, eventIdx: false }),
-  packed({ indirect: false, eventIdx: true }),
-  packed({ indirect: true, eventIdx: false }),
-  packed({ indirect: true, eventIdx: true }),
+/** In order: the two ends of the rest, for all of it is tried with and without a table and an event index above. */
+const combinations: readonly QueueFeatures[] = [
+  { indirect: false, eventIdx: false },
+  { indirect: false, eventIdx: true },
+  { indirect: true, eventIdx: false },
+  { indirect: true, eventIdx: true },
+  { indirect: false, eventIdx: false, inOrder: true },
+  { indirect: true, eventIdx: true, inOrder: true },
 ];
+
+export const queueKinds: readonly QueueKind[] = [...combinations.map(split), ...combinations.map(packed)];
 
 /**
  * Both ends of one queue over one memory. Requests carry a number: four device-readable bytes of it, to be echoed into

@@ -28,16 +28,18 @@ export interface Setting {
   readonly ring: QueueKind;
 }
 
-const splitRings = queueKinds.filter(({ name }) => name.startsWith('split'));
-const packedRings = queueKinds.filter(({ name }) => name.startsWith('packed'));
+/** What no transport has to do with: all kinds of rings over the shortest way. */
+export const ringSettings: readonly (readonly [string, Setting])[] = queueKinds.map((ring) => [
+  ring.name,
+  { way: 'direct', ring },
+]);
 
-/** Of packed rings not every combination: what differs between the ways does not depend on it. */
-export const settings: readonly (readonly [string, Setting])[] = ways.flatMap((way) =>
-  [...splitRings, packedRings[0]!, packedRings.at(-1)!].map((ring) => [`${way}, ${ring.name}`, { way, ring }] as const),
+/** The rings that differ most. What differs between the ways does not depend on the kind of ring. */
+const extremes = [queueKinds[0]!, queueKinds.at(-1)!];
+
+export const settings: typeof ringSettings = ways.flatMap((way) =>
+  (way === 'direct' ? queueKinds : extremes).map((ring) => [`${way}, ${ring.name}`, { way, ring }] as const),
 );
-
-/** All kinds of rings, for what no transport has to do with. */
-export const ringSettings: typeof settings = queueKinds.map((ring) => [ring.name, { way: 'direct', ring }]);
 
 const QUEUE_SIZE = 8;
 const MEMORY_BYTES = 0x8000;
@@ -104,12 +106,11 @@ export class SuspendRig {
 
   /** What the driver accepts. */
   get features(): FeatureSet {
-    const { features, name } = this.setting.ring;
-    const bits = [Feature.VERSION_1, Feature.SUSPEND, ...(this.options.offer ?? [])] as number[];
-    if (features.indirect) bits.push(Feature.INDIRECT_DESC);
-    if (features.eventIdx) bits.push(Feature.EVENT_IDX);
-    if (name.startsWith('packed')) bits.push(Feature.RING_PACKED);
-    return featureSet(...bits) & ~featureSet(...(this.options.decline ?? []));
+    const { offer = [] } = this.options;
+    return (
+      featureSet(Feature.VERSION_1, Feature.SUSPEND, ...this.setting.ring.accept, ...offer) &
+      ~featureSet(...(this.options.decline ?? []))
+    );
   }
 
   /** Resets the device and sets it up, up to FEATURES_OK unless told otherwise. */
@@ -244,12 +245,11 @@ export class SuspendRig {
 
   #makeDevice(): Device {
     const { offer = [], ...rest } = this.options;
-    const packed = this.setting.ring.name.startsWith('packed') ? [Feature.RING_PACKED] : [];
     const device = new Device(this.type, this.memory, {
       clock: this.clock,
       suspendLimitMs: 1000,
       ...rest,
-      offer: [...offer, ...packed],
+      offer: [...offer, ...this.setting.ring.offer],
     });
     device.observer = {
       statusShown: (status) => this.events.push(`status ${status.toString(16).padStart(2, '0')}`),

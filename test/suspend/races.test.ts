@@ -138,15 +138,17 @@ describe.each(settings)('races, over %s:', (_, setting) => {
 
   it('a buffer whose processing ends within the notification of a batch is shown and told, too', async () => {
     const rig = await SuspendRig.start(setting);
-    rig.type.answering = 'when told';
-    rig.send(REQUESTS, 1);
-    rig.type.answering = 'at once';
+    // The first of two is answered at once, and the notification of that ends the other.
+    let requests = 0;
+    rig.type.onRequest = () => {
+      rig.type.answering = requests++ === 0 ? 'at once' : 'when told';
+    };
     rig.onInterrupt = () => {
       rig.collect();
       if (rig.type.held.length > 0) rig.type.answer();
     };
-    rig.send(REQUESTS, 2);
-    expect(rig.events).toEqual(['used', 'collect 0:2', 'used', 'collect 0:1']);
+    rig.send(REQUESTS, 1, 2);
+    expect(rig.events).toEqual(['used', 'collect 0:1', 'used', 'collect 0:2']);
     rig.suspend();
     expect(rig.device.save().body.state).toBe('suspended');
   });

@@ -63,16 +63,12 @@ class Line {
   exposed = 0;
 
   constructor(kind: QueueKind, size: number) {
-    const packed = kind.name.startsWith('packed');
-    this.#offer = packed ? [Feature.RING_PACKED, Feature.RING_RESET] : [Feature.RING_RESET];
+    this.#offer = [...kind.offer, Feature.RING_RESET];
     this.device = new Device(this.type, this.memory, { offer: this.#offer });
     this.transport = new DirectTransport(this.device);
     this.transport.onUsedBuffer = () => this.onInterrupt();
     this.queue = kind.makeDriver(new GuestAllocator(this.memory, 0x1000, MEMORY_BYTES - 0x1000), size);
-    const { indirect, eventIdx } = kind.features;
-    const bits = [Feature.VERSION_1, Feature.SUSPEND, ...this.#offer] as number[];
-    if (indirect) bits.push(Feature.INDIRECT_DESC);
-    if (eventIdx) bits.push(Feature.EVENT_IDX);
+    const bits = [Feature.VERSION_1, Feature.SUSPEND, Feature.RING_RESET, ...kind.accept];
     this.transport.writeStatus(0x03);
     this.transport.writeFeatures(featureSet(...bits));
     this.transport.writeStatus(0x0b);

@@ -33,8 +33,7 @@ class World {
 
   constructor(kind: QueueKind) {
     this.#kind = kind;
-    const offer = kind.name.startsWith('packed') ? [Feature.RING_PACKED] : [];
-    this.device = new Device(this.type, this.memory, { offer, clock: this.clock, suspendLimitMs: 1000 });
+    this.device = new Device(this.type, this.memory, { offer: kind.offer, clock: this.clock, suspendLimitMs: 1000 });
     this.device.observer = { statusShown: (status) => this.trace.push(`shows 0x${status.toString(16)}`) };
   }
 
@@ -69,14 +68,7 @@ class World {
   }
 
   get features(): bigint {
-    const { features, name } = this.#kind;
-    return featureSet(
-      Feature.VERSION_1,
-      Feature.SUSPEND,
-      ...(features.indirect ? [Feature.INDIRECT_DESC] : []),
-      ...(features.eventIdx ? [Feature.EVENT_IDX] : []),
-      ...(name.startsWith('packed') ? [Feature.RING_PACKED] : []),
-    );
+    return featureSet(Feature.VERSION_1, Feature.SUSPEND, ...this.#kind.accept);
   }
 
   offer(which: number): void {
@@ -187,7 +179,7 @@ async function play(way: Way, kind: QueueKind, steps: readonly (readonly [number
   return world.trace;
 }
 
-it.each([0, 3, 5].map((n) => [queueKinds[n]!.name, queueKinds[n]!] as const))(
+it.each([0, 3, 7, 11].map((n) => [queueKinds[n]!.name, queueKinds[n]!] as const))(
   `a device is one and the same behind every transport, and through the PCI window: %s queues (seed ${SEED})`,
   async (_, kind) => {
     const seen = new Set<string>();

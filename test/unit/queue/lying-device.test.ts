@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { GuestAllocator } from '../../../src/memory/allocator.ts';
+import { GuestAllocator, type GuestSlice } from '../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { BufferList } from '../../../src/queue/buffer-list.ts';
 import { SplitDriverQueue } from '../../../src/queue/split-driver-queue.ts';
@@ -155,6 +155,30 @@ describe('the memory of a driver end', () => {
       const queue = kind.makeDriver(allocator, SIZE);
       queue.offer(new BufferList().addReadable(0, 1).addWritable(1, 1));
       queue.offer(new BufferList().addReadable(0, 1).addWritable(1, 1));
+      queue.release();
+      expect(allocator.freeBytes).toBe(0x4000);
+    });
+
+    it(`may end in the middle of an offer, which then has not been: ${kind.name}`, () => {
+      const memory = GuestMemory.over(new Uint8Array(0x4000));
+      const allocator = new GuestAllocator(memory, 0, 0x4000);
+      const queue = kind.makeDriver(allocator, SIZE);
+      const short = new BufferList().addReadable(0, 1).addWritable(1, 1);
+      const long = new BufferList();
+      for (let n = 0; n < SIZE; n++) long.addWritable(n, 1);
+      const device = kind.makeDevice(memory, queue);
+      const rest: GuestSlice[] = [];
+      while (allocator.freeBytes >= 64) rest.push(allocator.allocate(32));
+      if (kind.features.indirect) expect(() => queue.offer(long)).toThrow(/guest memory left/);
+      for (let round = 0; round < 2 * SIZE; round++) {
+        const id = queue.offer(short);
+        queue.expose();
+        device.complete(device.take()!, 0);
+        device.publish();
+        expect(queue.collect()?.id).toBe(id);
+      }
+      for (const slice of rest) allocator.release(slice);
+      expect(queue.offer(long)).toBeGreaterThanOrEqual(0);
       queue.release();
       expect(allocator.freeBytes).toBe(0x4000);
     });

@@ -7,7 +7,7 @@ import { type QueueKind, QueuePair, queueKinds } from '../../support/queue-pair.
 class Model {
   hidden: { token: number; descriptors: number }[] = [];
   available: { token: number; descriptors: number }[] = [];
-  taken: { token: number; descriptors: number; chain: Chain }[] = [];
+  taken: { token: number; descriptors: number; chain: Chain; complete: boolean }[] = [];
   answered: { token: number; descriptors: number }[] = [];
   used: { token: number; descriptors: number }[] = [];
   tokens = 0;
@@ -59,7 +59,7 @@ const take = step(
     expect(chain === undefined).toBe(request === undefined);
     if (chain === undefined || request === undefined) return;
     if (chain.readableBytes === 4) expect(chain.readU32(0)).toBe(request.token);
-    model.taken.push({ ...request, chain });
+    model.taken.push({ ...request, chain, complete: false });
   },
   (model) => !model.deviceSleeps,
 );
@@ -67,13 +67,18 @@ const take = step(
 const complete = (which: number): Step =>
   step(
     `complete ${which}`,
-    (model, { pair }) => {
-      const [request] = model.taken.splice(which % model.taken.length, 1);
-      const { chain, ...rest } = request!;
-      pair.answer(chain, rest.token);
-      model.answered.push(rest);
+    (model, { pair, kind }) => {
+      const left = model.taken.filter((request) => !request.complete);
+      const request = left[which % left.length]!;
+      pair.answer(request.chain, request.token);
+      request.complete = true;
+      // In order, what is complete waits for what was taken before it.
+      const held = kind.features.inOrder === true ? model.taken.findIndex(({ complete }) => !complete) : -1;
+      const used = kind.features.inOrder === true ? model.taken.slice(0, held < 0 ? undefined : held) : [request];
+      model.taken = model.taken.filter((each) => !used.includes(each));
+      model.answered.push(...used);
     },
-    (model) => model.taken.length > 0,
+    (model) => model.taken.some(({ complete }) => !complete),
   );
 
 const publish = step('publish', (model, { pair }) => {
