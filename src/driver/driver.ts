@@ -22,7 +22,7 @@ import type { DriverTransport } from './transport.ts';
 export interface DriverOptions {
   /** Feature bits not to accept. */
   readonly decline?: readonly number[];
-  /** Entries of each queue at most, a power of two. 256. */
+  /** Entries of each queue at most, a power of two unless the queues are packed. 256. */
   readonly queueSize?: number;
   /** How long initialisation may wait for the device's reset. 10 s. */
   readonly resetLimitMs?: number;

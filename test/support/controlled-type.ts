@@ -141,7 +141,7 @@ export class ControlledType implements DeviceType {
 
   #answer(queue: number, chain: Chain): void {
     // A chain of a life before a reset is handed back like any other.
-    if (chain.live) writeU32(chain, chain.readU32(0));
+    if (chain.live) writeU32(chain, chain.readableBytes >= 4 ? chain.readU32(0) : 0);
     this.#port.complete(queue, chain, chain.live ? 4 : 0);
   }
 }

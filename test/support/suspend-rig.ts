@@ -135,6 +135,16 @@ export class SuspendRig {
     if (last !== 0x0b) this.write(last);
   }
 
+  /** Resets a queue that is in use and sets it up anew; what it had is lost. */
+  async resetQueue(index: number): Promise<void> {
+    await this.transport.resetQueue(index);
+    this.queues[index]!.release();
+    this.#free.push(...[...this.#out[index]!.values()].map(({ slot }) => slot));
+    this.#out[index] = new Map();
+    this.queues[index] = this.setting.ring.makeDriver(this.allocator, QUEUE_SIZE);
+    await this.transport.enableQueue(index, this.queues[index]!.layout);
+  }
+
   get status(): number {
     return now(this.transport.readStatus());
   }

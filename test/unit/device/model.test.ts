@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { Feature } from '../../../src/spec/features.ts';
 import { type ControlledType, EVENTS, MORE_REQUESTS, REQUESTS } from '../../support/controlled-type.ts';
 import { settle } from '../../support/fake-clock.ts';
 import { ringSettings, type Setting, SuspendRig } from '../../support/suspend-rig.ts';
@@ -51,7 +52,7 @@ class World {
   }
 
   async start(): Promise<this> {
-    this.rig = await SuspendRig.start(this.#setting);
+    this.rig = await SuspendRig.start(this.#setting, { offer: [Feature.RING_RESET] });
     this.rig.onInterrupt = () => {
       this.rig.collect();
       const then = this.inInterrupt;
@@ -137,6 +138,12 @@ const ACTIONS: readonly Action[] = [
   { name: 'answer when told', may: always, run: behave({ answering: 'when told' }) },
   { name: 'answer at once', may: always, run: behave({ answering: 'at once' }) },
   { name: 'suspend', may: ({ running }) => running, run: ({ rig }) => rig.suspend() },
+  {
+    name: 'reset a queue',
+    // At rest a queue is not enabled again; a device that needs a reset, or was given up, is reset as a whole.
+    may: ({ rig }) => rig.status === 0x0f || rig.status === 0x1f,
+    run: ({ rig }, n) => rig.resetQueue(n % 3),
+  },
   { name: 'resume', may: ({ rig }) => rig.status === 0x1b, run: ({ rig }) => rig.resume() },
   {
     name: 'odd write',
