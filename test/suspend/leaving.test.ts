@@ -162,10 +162,10 @@ describe.each(settings)('leaving a suspend, over %s:', (_, setting) => {
   });
 });
 
-const splitRings = ringSettings.filter(([, { ring }]) => ring.name.startsWith('split'));
-const eventIndexRings = ringSettings.filter(([, { ring }]) => ring.features.eventIdx);
+// Packed rings wrap all the time.
+const splitRings = ringSettings.filter(([, { ring }]) => !ring.anySize);
 
-describe.each(splitRings)('leaving a suspend, %s:', (_, setting) => {
+describe.each([splitRings[0]!, splitRings.at(-1)!])('leaving a suspend, %s:', (_, setting) => {
   it('indices continue over their wrap from 65535 to 0', async () => {
     const rig = await SuspendRig.start(setting);
     let next = 1;
@@ -181,28 +181,5 @@ describe.each(splitRings)('leaving a suspend, %s:', (_, setting) => {
     }
     const collected = rig.events.filter((event) => event.startsWith('collect'));
     expect(collected).toEqual(Array.from({ length: 16 }, (_, n) => `collect 0:${65_529 + n}`));
-  });
-});
-
-describe.each(eventIndexRings)('leaving a suspend, %s:', (_, setting) => {
-  it('no wake-up is lost in ten thousand random cycles', async () => {
-    const rig = await SuspendRig.start(setting);
-    let seed = 20_261_123;
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
-    let token = 0;
-    for (let cycle = 0; cycle < 10_000; cycle++) {
-      const before = random(3);
-      for (let n = 0; n < before && rig.hasRoom(REQUESTS); n++) if (rig.expose(REQUESTS, ++token)) rig.kick(REQUESTS);
-      rig.suspend();
-      // A driver that does not keep to the rule: what it exposes now has to be found without a kick.
-      if (random(4) === 0 && rig.hasRoom(REQUESTS)) rig.expose(REQUESTS, ++token);
-      rig.resume();
-      if (rig.outstanding(REQUESTS) > 0) break;
-    }
-    expect(rig.outstanding(REQUESTS)).toBe(0);
-    expect(rig.events.filter((event) => event.startsWith('collect'))).toHaveLength(token);
   });
 });

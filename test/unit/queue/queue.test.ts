@@ -128,7 +128,7 @@ describe(
 
 describe(
   'goes on over the wrap of its positions: at 65536 in split rings, at the size in packed ones',
-  forEachQueue(sizes, (make, size, kind) => {
+  forEachQueue([1, 4, 32_768], (make, size, kind) => {
     const pair = make();
     const batch = Math.max(1, Math.floor(size / perRequest(kind)));
     const buffers = size === 1 ? 1 : 2;
