@@ -9,6 +9,8 @@
 #include <linux/virtio_suspend.h>
 
 static int add_inbuf(struct virtqueue *vq, struct port_buffer *buf);
+static void remove_port(struct kref *kref);
+static void remove_vqs(struct ports_device *portdev);
 static ssize_t send_control_msg(struct port *port, unsigned int event, unsigned int value);
 static int virtcons_probe(struct virtio_device *vdev);
 static void virtcons_remove(struct virtio_device *vdev);
@@ -16,9 +18,21 @@ static int virtcons_freeze(struct virtio_device *vdev);
 static int virtcons_restore(struct virtio_device *vdev);
 static void config_intr(struct virtio_device *vdev);
 
-/* An emptied buffer that is to be made available to receive after a suspend. */
+enum virtcons_suspend_kind {
+	/* Emptied, to be made available to receive after the suspend. */
+	VIRTCONS_EMPTY,
+	/* Received before a reset, and not yet read. */
+	VIRTCONS_RECEIVED,
+	/* Not sent before a reset. */
+	VIRTCONS_UNSENT,
+};
+
+/* A buffer that is kept out of the queues. */
 struct virtcons_suspend_kept {
 	struct list_head list;
+	enum virtcons_suspend_kind kind;
+	struct ports_device *portdev;
+	/* Holds a reference. */
 	struct port *port;
 	struct port_buffer *buf;
 };
@@ -26,53 +40,58 @@ struct virtcons_suspend_kept {
 static LIST_HEAD(virtcons_suspend_kept);
 static DEFINE_SPINLOCK(virtcons_suspend_kept_lock);
 
-/* Some device was not told of a change of some port. */
-static atomic_t virtcons_suspend_unsaid = ATOMIC_INIT(0);
+/* Some device was not told of a change of some port. From then on each is told after each suspend. */
+static bool virtcons_suspend_unsaid;
 
 /* True when the queues of a port are gone, for a while or for good. */
 static bool virtcons_suspend_away(struct port *port)
 {
-	return port->portdev && virtio_suspend_away(port->portdev->vdev);
+	struct ports_device *portdev = READ_ONCE(port->portdev);
+
+	return portdev && virtio_suspend_away(portdev->vdev);
 }
 
 /* True when nothing may be sent now. */
 static bool virtcons_suspend_held(struct port *port)
 {
-	return port->portdev && virtio_suspend_held(port->portdev->vdev);
+	struct ports_device *portdev = READ_ONCE(port->portdev);
+
+	return portdev && virtio_suspend_held(portdev->vdev);
 }
 
-/* True when a buffer need not be made available by the caller. */
-static bool virtcons_suspend_keep(struct port *port, struct port_buffer *buf)
+/* Takes the buffer over, and frees it if there is no memory to remember it. */
+static void virtcons_suspend_put(struct port *port, enum virtcons_suspend_kind kind,
+				 struct port_buffer *buf)
 {
-	struct virtcons_suspend_kept *kept = NULL;
+	struct virtcons_suspend_kept *kept = kmalloc(sizeof(*kept), GFP_ATOMIC);
 	unsigned long flags;
 
-	if (!virtcons_suspend_held(port))
-		return false;
-
-	/* Queues that are made anew are filled with new buffers. */
-	if (!virtcons_suspend_away(port))
-		kept = kmalloc(sizeof(*kept), GFP_ATOMIC);
 	if (!kept) {
 		free_buf(buf, false);
-		return true;
+		return;
 	}
+	kref_get(&port->kref);
+	kept->kind = kind;
+	kept->portdev = port->portdev;
 	kept->port = port;
 	kept->buf = buf;
 	spin_lock_irqsave(&virtcons_suspend_kept_lock, flags);
 	list_add_tail(&kept->list, &virtcons_suspend_kept);
 	spin_unlock_irqrestore(&virtcons_suspend_kept_lock, flags);
-	return true;
 }
 
-static struct virtcons_suspend_kept *virtcons_suspend_take_kept(struct ports_device *portdev)
+/* The oldest of a kind, of a device or of one of its ports. To be forgotten by the caller. */
+static struct virtcons_suspend_kept *virtcons_suspend_take(struct ports_device *portdev,
+							   struct port *port,
+							   enum virtcons_suspend_kind kind)
 {
 	struct virtcons_suspend_kept *kept, *found = NULL;
 	unsigned long flags;
 
 	spin_lock_irqsave(&virtcons_suspend_kept_lock, flags);
 	list_for_each_entry(kept, &virtcons_suspend_kept, list) {
-		if (kept->port->portdev == portdev) {
+		if (kept->portdev == portdev && kept->kind == kind &&
+		    (!port || kept->port == port)) {
 			list_del(&kept->list);
 			found = kept;
 			break;
@@ -82,12 +101,53 @@ static struct virtcons_suspend_kept *virtcons_suspend_take_kept(struct ports_dev
 	return found;
 }
 
+static void virtcons_suspend_forget(struct virtcons_suspend_kept *kept)
+{
+	kref_put(&kept->port->kref, remove_port);
+	kfree(kept);
+}
+
+/* True when a received buffer need not be asked of the queue: it is another one, or there is none. */
+static bool virtcons_suspend_received(struct port *port, struct port_buffer **buf)
+{
+	struct virtcons_suspend_kept *kept;
+
+	*buf = NULL;
+	if (virtcons_suspend_away(port))
+		return true;
+	if (likely(list_empty(&virtcons_suspend_kept)))
+		return false;
+	kept = virtcons_suspend_take(port->portdev, port, VIRTCONS_RECEIVED);
+	if (!kept)
+		return false;
+	*buf = kept->buf;
+	virtcons_suspend_forget(kept);
+	return true;
+}
+
+/* True when an emptied buffer need not be made available by the caller. */
+static bool virtcons_suspend_keep(struct port *port, struct port_buffer *buf)
+{
+	if (!virtcons_suspend_held(port)) {
+		if (port->in_vq->num_free)
+			return false;
+		/* It came from a queue that was replaced by another one, which was filled. */
+		free_buf(buf, false);
+		return true;
+	}
+	if (virtcons_suspend_away(port))
+		free_buf(buf, false);
+	else
+		virtcons_suspend_put(port, VIRTCONS_EMPTY, buf);
+	return true;
+}
+
 /* True when a message to the device is dropped; virtcons_suspend_unquiesce makes up for it. */
 static bool virtcons_suspend_drop_message(struct ports_device *portdev)
 {
 	if (!virtio_suspend_held(portdev->vdev))
 		return false;
-	atomic_set(&virtcons_suspend_unsaid, 1);
+	WRITE_ONCE(virtcons_suspend_unsaid, true);
 	return true;
 }
 
@@ -102,23 +162,43 @@ static int virtcons_suspend_quiesce(struct virtio_device *vdev, unsigned long ti
 	return 0;
 }
 
+/* It may be unplugged while the caller holds the reference that it gets. */
+static struct port *virtcons_suspend_port(struct ports_device *portdev, u32 id)
+{
+	struct port *port, *found = NULL;
+
+	spin_lock_irq(&portdev->ports_lock);
+	list_for_each_entry(port, &portdev->ports, list) {
+		if (port->id == id) {
+			kref_get(&port->kref);
+			found = port;
+			break;
+		}
+	}
+	spin_unlock_irq(&portdev->ports_lock);
+	return found;
+}
+
 static void virtcons_suspend_unquiesce(struct virtio_device *vdev)
 {
 	struct ports_device *portdev = vdev->priv;
-	bool unsaid = atomic_xchg(&virtcons_suspend_unsaid, 0);
 	struct virtcons_suspend_kept *kept;
 	struct port *port;
+	u32 id;
 
-	while ((kept = virtcons_suspend_take_kept(portdev))) {
+	while ((kept = virtcons_suspend_take(portdev, NULL, VIRTCONS_EMPTY))) {
 		spin_lock_irq(&kept->port->inbuf_lock);
 		if (add_inbuf(kept->port->in_vq, kept->buf) < 0)
 			free_buf(kept->buf, false);
 		spin_unlock_irq(&kept->port->inbuf_lock);
-		kfree(kept);
+		virtcons_suspend_forget(kept);
 	}
 
-	list_for_each_entry(port, &portdev->ports, list) {
-		if (unsaid) {
+	for (id = 0; id < portdev->max_nr_ports; id++) {
+		port = virtcons_suspend_port(portdev, id);
+		if (!port)
+			continue;
+		if (READ_ONCE(virtcons_suspend_unsaid)) {
 			send_control_msg(port, VIRTIO_CONSOLE_PORT_READY, 1);
 			send_control_msg(port, VIRTIO_CONSOLE_PORT_OPEN, port->guest_connected);
 		}
@@ -128,18 +208,19 @@ static void virtcons_suspend_unquiesce(struct virtio_device *vdev)
 		wake_up_interruptible(&port->waitqueue);
 		if (is_console_port(port))
 			hvc_kick();
+		kref_put(&port->kref, remove_port);
 	}
 	if (use_multiport(portdev))
 		schedule_work(&portdev->control_work);
 }
 
-static void virtcons_suspend_free_kept(struct ports_device *portdev)
+static void virtcons_suspend_free(struct ports_device *portdev, enum virtcons_suspend_kind kind)
 {
 	struct virtcons_suspend_kept *kept;
 
-	while ((kept = virtcons_suspend_take_kept(portdev))) {
+	while ((kept = virtcons_suspend_take(portdev, NULL, kind))) {
 		free_buf(kept->buf, true);
-		kfree(kept);
+		virtcons_suspend_forget(kept);
 	}
 }
 
@@ -148,12 +229,15 @@ static void virtcons_suspend_abandon(struct virtio_device *vdev)
 	struct ports_device *portdev = vdev->priv;
 	struct port *port;
 
-	virtcons_suspend_free_kept(portdev);
+	virtcons_suspend_free(portdev, VIRTCONS_EMPTY);
+	virtcons_suspend_free(portdev, VIRTCONS_RECEIVED);
+	virtcons_suspend_free(portdev, VIRTCONS_UNSENT);
 	if (list_empty(&vdev->vqs)) {
 		/* A failed restore has freed them. */
 		portdev->in_vqs = NULL;
 		portdev->out_vqs = NULL;
 	}
+	/* Ports come and go only as the device says. */
 	list_for_each_entry(port, &portdev->ports, list) {
 		port->host_connected = false;
 		wake_up_interruptible(&port->waitqueue);
@@ -166,29 +250,86 @@ static const struct virtio_suspend_ops virtcons_suspend_ops = {
 	.abandon = virtcons_suspend_abandon,
 };
 
+/* What was received is still to be read; what was not sent, as far as the device said, is sent again. */
+static void virtcons_suspend_take_back(struct port *port)
+{
+	struct port_buffer *buf;
+	unsigned int len;
+
+	while ((buf = virtqueue_get_buf(port->in_vq, &len))) {
+		buf->len = min_t(size_t, len, buf->size);
+		buf->offset = 0;
+		port->stats.bytes_received += len;
+		virtcons_suspend_put(port, VIRTCONS_RECEIVED, buf);
+	}
+	while ((buf = virtqueue_get_buf(port->out_vq, &len)))
+		free_buf(buf, true);
+	/* Whoever writes to a console waits until it is sent, and none does now. */
+	while (!is_console_port(port) && (buf = virtqueue_detach_unused_buf(port->out_vq)))
+		virtcons_suspend_put(port, VIRTCONS_UNSENT, buf);
+}
+
 static int virtcons_suspend_freeze(struct virtio_device *vdev)
 {
-	int err;
+	struct ports_device *portdev = vdev->priv;
+	struct port *port;
 
 	if (!virtio_suspend_recovers(vdev)) {
 		virtio_suspend_stand_aside(vdev);
 		return virtcons_freeze(vdev);
 	}
 
-	/* Those who found the queues there have left them. What was on its way out is lost. */
+	/* Those who found the queues there have left them. */
 	synchronize_rcu();
-	err = virtcons_freeze(vdev);
-	virtcons_suspend_free_kept(vdev->priv);
-	return err;
+	virtio_reset_device(vdev);
+	__virtio_unbreak_device(vdev);
+	cancel_work_sync(&portdev->control_work);
+	cancel_work_sync(&portdev->config_work);
+	virtcons_suspend_free(portdev, VIRTCONS_EMPTY);
+	list_for_each_entry(port, &portdev->ports, list) {
+		/* The device says it again. */
+		port->host_connected = false;
+		virtcons_suspend_take_back(port);
+	}
+	remove_vqs(portdev);
+	return 0;
+}
+
+static void virtcons_suspend_send_again(struct ports_device *portdev)
+{
+	struct virtcons_suspend_kept *kept;
+
+	while ((kept = virtcons_suspend_take(portdev, NULL, VIRTCONS_UNSENT))) {
+		struct port_buffer *buf = kept->buf;
+		struct scatterlist sg[1], *first = sg;
+		unsigned int n = 1;
+
+		if (buf->sgpages) {
+			first = buf->sg;
+			for (n = 0; n < buf->sgpages && sg_page(&buf->sg[n]); n++)
+				;
+		} else {
+			sg_init_one(sg, buf->buf, buf->size);
+		}
+		/* There is room for as many as there were. */
+		if (virtqueue_add_outbuf(kept->port->out_vq, first, n, buf, GFP_KERNEL))
+			free_buf(buf, true);
+		virtqueue_kick(kept->port->out_vq);
+		virtcons_suspend_forget(kept);
+	}
 }
 
 static int virtcons_suspend_restore(struct virtio_device *vdev)
 {
 	int err = virtcons_restore(vdev);
 
-	if (!err && !virtio_suspend_recovers(vdev))
+	if (err)
+		return err;
+	if (virtio_suspend_recovers(vdev))
+		virtcons_suspend_send_again(vdev->priv);
+	else
 		virtio_suspend_stand_by(vdev);
-	return err;
+	return 0;
 }
 
 static int virtcons_suspend_probe(struct virtio_device *vdev)

@@ -11,16 +11,23 @@ static void virtrng_remove(struct virtio_device *vdev);
 static int virtrng_freeze(struct virtio_device *vdev);
 static int virtrng_restore(struct virtio_device *vdev);
 
-/* Held while the one buffer of a device is made available. */
+/*
+ * Held while the one buffer of a device is made available. Whose turn it is shows in
+ * data_idx, which no interrupt writes: 0 from the request until data is read, and not
+ * 0 when all of the data is read and no request was made.
+ */
 static DEFINE_MUTEX(virtrng_suspend_lock);
 
-/* False when the buffer has to wait, for virtrng_suspend_unquiesce to make it available, or is with the device. */
+/*
+ * False when the buffer has to wait, for virtrng_suspend_unquiesce to make it available,
+ * or was made available meanwhile. The first request of all comes before registration.
+ */
 static bool virtrng_suspend_begin_request(struct virtrng_info *vi)
 {
 	mutex_lock(&virtrng_suspend_lock);
 	if (virtio_suspend_held(vi->vq->vdev))
 		reinit_completion(&vi->have_data);
-	else if (vi->vq->num_free == virtqueue_get_vring_size(vi->vq))
+	else if (vi->data_idx || !vi->hwrng_register_done)
 		return true;
 	mutex_unlock(&virtrng_suspend_lock);
 	return false;
@@ -43,8 +50,7 @@ static void virtrng_suspend_unquiesce(struct virtio_device *vdev)
 {
 	struct virtrng_info *vi = vdev->priv;
 
-	/* Without data in it, it is with the device; if not, somebody has asked for more meanwhile. */
-	if (!smp_load_acquire(&vi->data_avail))
+	if (vi->data_idx && !smp_load_acquire(&vi->data_avail))
 		request_entropy(vi);
 }
 
@@ -77,7 +83,9 @@ static int virtrng_suspend_freeze(struct virtio_device *vdev)
 	virtio_reset_device(vdev);
 	__virtio_unbreak_device(vdev);
 	random_recv_done(vi->vq);
-	virtqueue_detach_unused_buf(vi->vq);
+	/* As if all of its data had been read. */
+	if (virtqueue_detach_unused_buf(vi->vq))
+		vi->data_idx = sizeof(vi->data);
 	vdev->config->del_vqs(vdev);
 	return 0;
 }
