@@ -14,6 +14,9 @@ import type { DeviceQueue, PackedQueueState, QueueFeatures, QueueLayout, QueueSt
 import { packedEventPassed } from './notify.ts';
 import { TakenOrder } from './taken-order.ts';
 
+/** What says of a descriptor whether it is available or used, and in which round. */
+const MARKS = PackedFlag.AVAILABLE | PackedFlag.USED;
+
 /**
  * The device end of a packed virtqueue (§2.8).
  *
@@ -199,7 +202,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     view.setUint32(at + PackedDescriptor.LENGTH, chain.written, true);
     view.setUint16(at + PackedDescriptor.ID, chain.id, true);
     // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
-    const marks = this.#usedWrap === 1 ? PackedFlag.AVAILABLE | PackedFlag.USED : 0;
+    const marks = this.#usedWrap === 1 ? MARKS : 0;
     const flags = marks | (chain.written > 0 ? PackedFlag.WRITE : 0);
     if (this.#unpublished === 0) {
       this.#firstAt = at;
@@ -253,10 +256,14 @@ export class PackedDeviceQueue implements DeviceQueue {
   #walk(chain: Chain): void {
     const { view } = this.#ring;
     let index = this.#availableNext;
+    let marks: number = this.#availableWrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED;
     chain.position = index;
     for (let length = 1; ; length++) {
       const at = this.#ringOffset + PackedDescriptor.SIZE * index;
       const flags = view.getUint16(at + PackedDescriptor.FLAGS, true);
+      if ((flags & MARKS) !== marks) {
+        throw new ProtocolError('packed.driver.desc.available', `a chain goes on at ${index}, which is not available`);
+      }
       const address = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
       const bytes = view.getUint32(at + PackedDescriptor.LENGTH, true);
       if ((flags & PackedFlag.INDIRECT) !== 0) this.#walkIndirect(chain, flags, length, address, bytes);
@@ -269,7 +276,9 @@ export class PackedDeviceQueue implements DeviceQueue {
       if (length >= this.size) {
         throw new ProtocolError('packed.driver.sg.2', `a chain has more than ${this.size} descriptors`);
       }
-      index = index + 1 === this.size ? 0 : index + 1;
+      if (++index < this.size) continue;
+      index = 0;
+      marks ^= MARKS;
     }
   }
 

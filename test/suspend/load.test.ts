@@ -8,9 +8,9 @@ import {
 } from '../support/block-settings.ts';
 import { settle } from '../support/fake-clock.ts';
 import { randomNumbers } from '../support/random-numbers.ts';
+import { runs } from '../support/runs.ts';
 
-const SEED = Number(process.env['SEED'] ?? 20_261_123);
-const CYCLES = 1000;
+const { seed: SEED, numRuns: CYCLES } = runs(20_261_123, 1000);
 const SECTOR = 512;
 /** Every so many cycles the memory of a device at rest is compared. */
 const LOOK = 20;

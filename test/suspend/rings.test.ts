@@ -10,9 +10,9 @@ import type { DriverQueue } from '../../src/queue/driver-queue.ts';
 import { Feature, featureSet } from '../../src/spec/features.ts';
 import { type QueueKind, queueKinds } from '../support/queue-pair.ts';
 import { randomNumbers } from '../support/random-numbers.ts';
+import { runs } from '../support/runs.ts';
 
-const SEED = Number(process.env['SEED'] ?? 20_261_123);
-const CYCLES = 10_000;
+const { seed: SEED, numRuns: CYCLES } = runs(20_261_123, 10_000);
 const MAX_SIZE = 8;
 const MEMORY_BYTES = 0x2000;
 /** Where the buffers are; what is in them does not matter. */

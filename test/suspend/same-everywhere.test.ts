@@ -10,9 +10,9 @@ import { ControlledConfig, ControlledType, EVENTS } from '../support/controlled-
 import { FakeClock, settle } from '../support/fake-clock.ts';
 import { type QueueKind, queueKinds } from '../support/queue-pair.ts';
 import { type Connection, connect, type Way } from '../support/rig.ts';
+import { runs } from '../support/runs.ts';
 
-const SEED = Number(process.env['SEED'] ?? 20_261_123);
-const RUNS = Number(process.env['RUNS'] ?? 60);
+const RUNS = runs(20_261_123, 60);
 const QUEUE_SIZE = 4;
 const MEMORY_BYTES = 0x4000;
 const OTHER_WAYS: readonly Way[] = ['pci io', 'pci memory', 'mmio', 'pci window'];
@@ -180,7 +180,7 @@ async function play(way: Way, kind: QueueKind, steps: readonly (readonly [number
 }
 
 it.each([0, 3, 7, 11].map((n) => [queueKinds[n]!.name, queueKinds[n]!] as const))(
-  `a device is one and the same behind every transport, and through the PCI window: %s queues (seed ${SEED})`,
+  `a device is one and the same behind every transport, and through the PCI window: %s queues (seed ${RUNS.seed})`,
   async (_, kind) => {
     const seen = new Set<string>();
     await fc.assert(
@@ -189,7 +189,7 @@ it.each([0, 3, 7, 11].map((n) => [queueKinds[n]!.name, queueKinds[n]!] as const)
         for (const line of expected) if (line.startsWith('shows')) seen.add(line);
         for (const way of OTHER_WAYS) expect(await play(way, kind, steps), way).toEqual(expected);
       }),
-      { seed: SEED, numRuns: RUNS },
+      RUNS,
     );
     // The sequences have led everywhere.
     for (const status of [0x00, 0x0f, 0x1f, 0x1b, 0x4f, 0x5b, 0x8f, 0x9b]) {

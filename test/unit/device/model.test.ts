@@ -3,10 +3,10 @@ import { expect, it } from 'vitest';
 import { Feature } from '../../../src/spec/features.ts';
 import { type ControlledType, EVENTS, MORE_REQUESTS, REQUESTS } from '../../support/controlled-type.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { runs } from '../../support/runs.ts';
 import { ringSettings, type Setting, SuspendRig } from '../../support/suspend-rig.ts';
 
-const SEED = Number(process.env['SEED'] ?? 20_261_123);
-const RUNS = Number(process.env['RUNS'] ?? 100);
+const RUNS = runs(20_261_123, 100);
 
 /** What may be shown after what, but for a reset, a failure and FAILED, which may come at any time. */
 const NEXT: Readonly<Record<string, string>> = {
@@ -280,7 +280,7 @@ async function finish(world: World): Promise<void> {
 }
 
 it.each(ringSettings)(
-  `no sequence of driver, host and back-end loses a buffer or breaks the rest: %s (seed ${SEED})`,
+  `no sequence of driver, host and back-end loses a buffer or breaks the rest: %s (seed ${RUNS.seed})`,
   async (_, setting) => {
     const commands = fc.commands(
       ACTIONS.map((action) => fc.nat(100).map((number) => new Command(action, number))),
@@ -292,7 +292,7 @@ it.each(ringSettings)(
         await fc.asyncModelRun(() => ({ model: world, real: world }), sequence);
         await finish(world);
       }),
-      { seed: SEED, numRuns: RUNS, includeErrorInReport: true },
+      { ...RUNS, includeErrorInReport: true },
     );
   },
 );

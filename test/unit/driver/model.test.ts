@@ -13,10 +13,10 @@ import { FaultyDisk } from '../../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../../src/storage/memory-disk.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { outcome } from '../../support/outcome.ts';
+import { runs } from '../../support/runs.ts';
 import { watchRejections } from '../../support/unhandled-rejections.ts';
 
-const SEED = Number(process.env['SEED'] ?? 20_261_123);
-const RUNS = Number(process.env['RUNS'] ?? 100);
+const RUNS = runs(20_261_123, 100);
 const SECTORS = 16;
 const SECTOR = 512;
 const MEMORY_BYTES = 1 << 16;
@@ -190,7 +190,7 @@ it.each([
   ['split', []],
   ['packed', [Feature.RING_PACKED]],
 ] as const)(
-  `no application, device or delay makes a driver break a rule or lose a request: %s queues (seed ${SEED})`,
+  `no application, device or delay makes a driver break a rule or lose a request: %s queues (seed ${RUNS.seed})`,
   async (_, offer) => {
     const rejections = watchRejections();
     rejections.start();
@@ -232,7 +232,7 @@ it.each([
         // Headers and indirect tables are kept for the next request: so many as were ever out at once.
         expect(free - allocator.freeBytes).toBeLessThanOrEqual((steps.length + 1) * 96);
       }),
-      { seed: SEED, numRuns: RUNS, includeErrorInReport: true },
+      { ...RUNS, includeErrorInReport: true },
     );
     await rejections.stop();
   },

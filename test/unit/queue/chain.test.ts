@@ -4,6 +4,7 @@ import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { BufferList } from '../../../src/queue/buffer-list.ts';
 import { Chain } from '../../../src/queue/chain.ts';
 import { pattern } from '../../support/rig.ts';
+import { runs } from '../../support/runs.ts';
 
 const GAP = 3;
 
@@ -59,7 +60,7 @@ it('reads the device-readable bytes the same, however the driver divided them (Â
         if (at + 4 <= all.length) expect(chain.readU32(at)).toBe(view.getUint32(at, true));
       }
     }),
-    { seed: 20260105, numRuns: 150 },
+    runs(20260105, 150),
   );
 });
 
@@ -86,7 +87,7 @@ it('writes the device-writable bytes, and none beside them, however the driver d
       chain.writeU8(chain.writableBytes - 1, 0xee);
       expect(flat(memory, readable, writable).at(-1)).toBe(0xee);
     }),
-    { seed: 20260106, numRuns: 150 },
+    runs(20260106, 150),
   );
 });
 

@@ -94,6 +94,21 @@ describe('a packed device end names the rule that a ring breaks, and writes noth
     expect(brokenRule(() => queue.take())).toBe('packed.driver.indirect.1');
   });
 
+  it('a chain that goes on over a descriptor that is not available, or was used', () => {
+    const { queue, put } = make();
+    put(0, { flags: NEXT | AVAILABLE });
+    put(16, { flags: 0 });
+    expect(brokenRule(() => queue.take())).toBe('packed.driver.desc.available');
+    put(0, { flags: AVAILABLE });
+    for (let n = 1; n < SIZE; n++) put(16 * n, { flags: n === SIZE - 1 ? NEXT | AVAILABLE : AVAILABLE });
+    for (let n = 1; n < SIZE; n++) queue.complete(queue.take()!, 0);
+    queue.publish();
+    // Over the end of the ring: descriptor 0 is used, and available would be under the other counter.
+    expect(brokenRule(() => queue.take())).toBe('packed.driver.desc.available');
+    put(0, { flags: USED });
+    expect(queue.take()?.slots).toBe(2);
+  });
+
   it('more descriptors than the ring has, made available over those that are held', () => {
     const { queue, put } = make();
     for (let n = 0; n < SIZE; n++) put(16 * n, { flags: AVAILABLE });

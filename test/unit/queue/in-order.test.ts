@@ -5,6 +5,7 @@ import { ProtocolError, StateError } from '../../../src/spec/fault.ts';
 import { PackedDescriptor, PackedFlag } from '../../../src/spec/packed-ring.ts';
 import { Available, Descriptor, DescriptorFlag, Used } from '../../../src/spec/split-ring.ts';
 import { type QueueKind, QueuePair, queueKinds } from '../../support/queue-pair.ts';
+import { runs } from '../../support/runs.ts';
 
 const SIZE = 8;
 const kinds = queueKinds.filter(({ features }) => features.inOrder === true).map((kind) => [kind.name, kind] as const);
@@ -72,7 +73,7 @@ describe.each(kinds)('a device end, %s,', (_, kind) => {
           expect([pair.device.taken, pair.driver.outstanding]).toEqual([0, 0]);
         }
       }),
-      { seed: 20261123, numRuns: 60 },
+      runs(20261123, 60),
     );
   });
 
@@ -157,7 +158,7 @@ describe.each(kinds)('a driver end, %s,', (_, kind) => {
         }
         expect(pair.driver.outstanding).toBe(0);
       }),
-      { seed: 20261124, numRuns: 100 },
+      runs(20261124, 100),
     );
   });
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Chain } from '../../../src/queue/chain.ts';
 import { type QueueKind, QueuePair, queueKinds } from '../../support/queue-pair.ts';
+import { runs } from '../../support/runs.ts';
 
 /** The whole of a virtqueue: requests go from list to list. Descriptors are counted, for a full queue. */
 class Model {
@@ -191,7 +192,7 @@ describe('a virtqueue is two lists of requests, whatever the two ends do', () =>
           }
           carried += model.accepted;
         };
-        fc.assert(fc.property(steps, run), { seed: 20260102, numRuns: 50 });
+        fc.assert(fc.property(steps, run), runs(20260102, 50));
         expect(carried - start).toBeGreaterThan(65_536 - START);
       });
     }

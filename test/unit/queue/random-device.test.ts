@@ -6,6 +6,7 @@ import { BufferList } from '../../../src/queue/buffer-list.ts';
 import type { DriverQueue } from '../../../src/queue/driver-queue.ts';
 import { ProtocolError } from '../../../src/spec/fault.ts';
 import { queueKinds } from '../../support/queue-pair.ts';
+import { runs } from '../../support/runs.ts';
 
 const SIZE = 4;
 const MEMORY_BYTES = 0x1000;
@@ -87,7 +88,7 @@ describe('a driver hands back only what is out, once, and no more bytes than it 
           expect(queue.outstanding).toBe(out.size + hidden.size);
         }
       });
-      fc.assert(property, { seed: 20260104, numRuns: 300 });
+      fc.assert(property, runs(20260104, 300));
       expect(collected).toBeGreaterThan(50);
       expect(faults).toBeGreaterThan(50);
     });

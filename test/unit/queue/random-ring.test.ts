@@ -5,6 +5,7 @@ import type { DeviceQueue, QueueLayout } from '../../../src/queue/device-queue.t
 import { PackedDeviceQueue } from '../../../src/queue/packed-device-queue.ts';
 import { SplitDeviceQueue } from '../../../src/queue/split-device-queue.ts';
 import { ProtocolError } from '../../../src/spec/fault.ts';
+import { runs } from '../../support/runs.ts';
 
 const SIZE = 8;
 const LAYOUT: QueueLayout = { size: SIZE, descriptorArea: 0x100, driverArea: 0x200, deviceArea: 0x300 };
@@ -179,7 +180,7 @@ describe('random rings end in a ProtocolError or in used buffers, and change not
           const rule = run(format, random)[0]?.rule ?? 'none';
           rules.set(rule, (rules.get(rule) ?? 0) + 1);
         }),
-        { seed: 20260103, numRuns: 1500 },
+        runs(20260103, 1500),
       );
       // The generator is of use: it finds its way to many ends, and through the ring.
       expect(rules.get('none')).toBeGreaterThan(20);
