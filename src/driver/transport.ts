@@ -43,3 +43,8 @@ export interface DriverTransport {
   /** Set by the driver; for transports that can lose their device, as when a worker or a socket ends. */
   onLost?: ((error: Error) => void) | undefined;
 }
+
+/** Register accesses that nobody waits for: when they fail, the device is lost. */
+export function lostWhenRejected(access: Later<unknown>, transport: Pick<DriverTransport, 'onLost'>): void {
+  if (access instanceof Promise) access.catch((error: Error) => transport.onLost?.(error));
+}

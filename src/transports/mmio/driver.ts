@@ -1,4 +1,4 @@
-import type { DriverTransport, Later } from '../../driver/transport.ts';
+import { type DriverTransport, type Later, lostWhenRejected } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import type { FeatureSet } from '../../spec/features.ts';
@@ -21,6 +21,7 @@ export class MmioDriverTransport implements DriverTransport {
   readonly deviceId: number;
   onUsedBuffer: (() => void) | undefined;
   onConfigChange: (() => void) | undefined;
+  onLost: ((error: Error) => void) | undefined;
   readonly #access: MmioAccess;
 
   private constructor(access: MmioAccess, deviceId: number) {
@@ -112,7 +113,7 @@ export class MmioDriverTransport implements DriverTransport {
   }
 
   kick(queue: number, next = 0): void {
-    void this.#access.write(Mmio.QUEUE_NOTIFY, 4, (queue | (next << 16)) >>> 0);
+    lostWhenRejected(this.#access.write(Mmio.QUEUE_NOTIFY, 4, (queue | (next << 16)) >>> 0), this);
   }
 
   /** The shared memory region with an id, or undefined when the device has none. */
@@ -126,16 +127,26 @@ export class MmioDriverTransport implements DriverTransport {
   /** The status tells the cause; what is handled is acknowledged first, so that nothing that comes meanwhile is lost. */
   #interrupt(): void {
     const status = this.#access.read(Mmio.INTERRUPT_STATUS, 4);
-    if (typeof status === 'number') this.#dispatch(status);
-    else void status.then((value) => this.#dispatch(value));
+    if (typeof status === 'number') this.#acknowledge(status);
+    else
+      lostWhenRejected(
+        status.then((value) => this.#acknowledge(value)),
+        this,
+      );
   }
 
-  #dispatch(status: number): void {
+  /** What happens before the acknowledgement takes effect raises no new interrupt: so the queues are looked at after it. */
+  #acknowledge(status: number): Later<void> {
     const known = status & (MmioInterrupt.USED_BUFFER | MmioInterrupt.CONFIG_CHANGE);
     if (known === 0) return;
-    void this.#access.write(Mmio.INTERRUPT_ACK, 4, known);
-    if ((known & MmioInterrupt.USED_BUFFER) !== 0) this.onUsedBuffer?.();
-    if ((known & MmioInterrupt.CONFIG_CHANGE) !== 0) this.onConfigChange?.();
+    const acknowledged = this.#access.write(Mmio.INTERRUPT_ACK, 4, known);
+    if (acknowledged instanceof Promise) return acknowledged.then(() => this.#dispatch(known));
+    this.#dispatch(known);
+  }
+
+  #dispatch(causes: number): void {
+    if ((causes & MmioInterrupt.USED_BUFFER) !== 0) this.onUsedBuffer?.();
+    if ((causes & MmioInterrupt.CONFIG_CHANGE) !== 0) this.onConfigChange?.();
   }
 
   async #writeAddress(register: number, address: number): Promise<void> {

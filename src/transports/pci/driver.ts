@@ -1,4 +1,4 @@
-import type { DriverTransport, Later } from '../../driver/transport.ts';
+import { type DriverTransport, type Later, lostWhenRejected } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
@@ -36,6 +36,7 @@ export class PciDriverTransport implements DriverTransport {
   readonly deviceId: number;
   onUsedBuffer: (() => void) | undefined;
   onConfigChange: (() => void) | undefined;
+  onLost: ((error: Error) => void) | undefined;
   readonly #access: PciAccess;
   readonly #structures: PciStructures;
   /** Queue's offset in units of the multiplier, by queue. */
@@ -156,8 +157,11 @@ export class PciDriverTransport implements DriverTransport {
     const { bar, offset, multiplier } = this.#structures.notify;
     const at = offset + (this.#notifyOffsets[queue] ?? 0) * multiplier;
     const value = this.#notifyValues[queue] ?? queue;
-    if (next === undefined) void this.#access.writeBar(bar, at, 2, value);
-    else void this.#access.writeBar(bar, at, 4, (value | (next << 16)) >>> 0);
+    const written =
+      next === undefined
+        ? this.#access.writeBar(bar, at, 2, value)
+        : this.#access.writeBar(bar, at, 4, (value | (next << 16)) >>> 0);
+    lostWhenRejected(written, this);
   }
 
   /** Reading the ISR tells the cause and drops the line (§4.1.4.5). Here and now where the registers are a call away. */
@@ -165,7 +169,11 @@ export class PciDriverTransport implements DriverTransport {
     const { bar, offset } = this.#structures.isr;
     const isr = this.#access.readBar(bar, offset, 1);
     if (typeof isr === 'number') this.#dispatch(isr);
-    else void isr.then((value) => this.#dispatch(value));
+    else
+      lostWhenRejected(
+        isr.then((value) => this.#dispatch(value)),
+        this,
+      );
   }
 
   #dispatch(isr: number): void {
