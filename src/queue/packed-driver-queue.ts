@@ -188,12 +188,13 @@ export class PackedDriverQueue implements DriverQueue {
     if (id >= this.#size || this.#slots[id] === FREE || this.#isHidden(id)) {
       throw new ProtocolError('packed.device.used.id', `the device used buffer ${id}, which it does not have`);
     }
-    // §2.8.9: without WRITE the length means nothing.
-    const written = (flags & PackedFlag.WRITE) === 0 ? 0 : length;
-    if (written > this.#writableBytes[id]!) {
+    const writable = this.#writableBytes[id]!;
+    // §2.8.4: without WRITE the length means nothing. QEMU never sets WRITE, so one that fits is taken for meant.
+    const written = (flags & PackedFlag.WRITE) === 0 && length > writable ? 0 : length;
+    if (written > writable) {
       throw new ProtocolError(
         'packed.device.used.length',
-        `the device claims to have written ${written} bytes to a buffer of ${this.#writableBytes[id]}`,
+        `the device claims to have written ${written} bytes to a buffer of ${writable}`,
       );
     }
     this.#scratch.written = written;
