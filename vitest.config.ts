@@ -17,7 +17,7 @@ export default defineConfig({
         // Guests wait a part of their time: three at once keep two cores busy.
         test: {
           name: 'real',
-          include: ['test/{guest,browser,cli}/**/*.test.ts'],
+          include: ['test/{guest,browser,cli,qemu}/**/*.test.ts'],
           testTimeout: SLOW_MS,
           hookTimeout: SLOW_MS,
           maxWorkers: 3,

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installPrograms } from './programs.mjs';
 import { root, setUp } from './setup.mjs';
 
 const OTHER_NODES = [22, 24];
@@ -25,7 +26,8 @@ function everything() {
   step('format and lint', process.execPath, [bin('@biomejs/biome', 'bin/biome'), 'check', '.']);
   step('package', process.execPath, [bin('publint', 'src/cli.js'), '--strict']);
   step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
-  installBrowser();
+  // The tests in a browser and against QEMU's devices are skipped without these.
+  installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86' });
   suite('tests', process.execPath, [vitest, 'run']);
   for (const version of OTHER_NODES) {
     const node = ['exec', '--yes', `--package=node@${version}`, '--', 'node'];
@@ -57,21 +59,4 @@ function step(name, command, args) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (error) console.error(`${command} could not be started: ${error.message}`);
   if (status !== 0) failedSteps++;
-}
-
-/** The browser test is skipped without Chromium; where Debian's can be installed, it is. */
-function installBrowser() {
-  const has = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
-  if (has('chromium') || !has('apt-get') || process.getuid?.() !== 0) return;
-  console.log('\n== installing Chromium for the browser test');
-  const apt = (...args) => {
-    const options = ['-o', 'Acquire::Check-Valid-Until=false', '-qq', ...args];
-    const { status } = spawnSync('apt-get', options, {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    });
-    if (status !== 0) console.log(`apt-get ${args[0]} failed: the browser test will be skipped`);
-    return status === 0;
-  };
-  if (apt('update')) apt('install', '-y', '--no-install-recommends', 'chromium');
 }

@@ -24,6 +24,7 @@ const PLATFORM: Readonly<Record<string, readonly string[]>> = {
   'storage/file.ts': [],
   'storage/node/': ['fs-native-extensions'],
   'hosts/loopback/node': [],
+  'hosts/qtest/': ['koffi'],
   'machine/': ['v86'],
   'cli/': ['cli-table3', 'commander', 'listr2'],
 };

@@ -1,0 +1,151 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DriverTransport } from '../../src/driver/transport.ts';
+import { Qemu } from '../../src/hosts/qtest/qemu.ts';
+import { GuestAllocator } from '../../src/memory/allocator.ts';
+import { PCI_DEVICE_BASE, PCI_VENDOR } from '../../src/spec/pci.ts';
+import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+
+const PROGRAM = 'qemu-system-x86_64';
+export const hasQemu: boolean = spawnSync(PROGRAM, ['--version']).status === 0;
+if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-system-x86`);
+
+const MIB = 1 << 20;
+export const IMAGE_BYTES: number = 4 * MIB;
+
+/** What QEMU is told of its virtqueues. */
+export interface RingOptions {
+  readonly packed: 'on' | 'off';
+  readonly eventIdx: 'on' | 'off';
+  readonly indirect: 'on' | 'off';
+  readonly inOrder: 'on' | 'off';
+}
+
+/** Whether this QEMU's devices can offer VIRTIO_F_IN_ORDER: 7.2 cannot. */
+export const hasInOrder: boolean = spawnSync(PROGRAM, ['-device', 'virtio-blk-pci,help'], {
+  encoding: 'utf8',
+}).stdout?.includes('in_order=');
+
+/** A QEMU with a disk, a console and an entropy device, and what is behind them. */
+export class QemuDevices {
+  readonly qemu: Qemu;
+  readonly allocator: GuestAllocator;
+  readonly #folder: string;
+  readonly #transports: readonly DriverTransport[];
+  readonly #terminal: Socket;
+
+  private constructor(qemu: Qemu, folder: string, transports: readonly DriverTransport[], terminal: Socket) {
+    this.qemu = qemu;
+    this.allocator = new GuestAllocator(qemu.memory, MIB, 32 * MIB);
+    this.#folder = folder;
+    this.#transports = transports;
+    this.#terminal = terminal;
+  }
+
+  static async start(bus: 'pci' | 'mmio', options: RingOptions): Promise<QemuDevices> {
+    const folder = mkdtempSync(join(tmpdir(), 'virtio-qemu-'));
+    writeFileSync(join(folder, 'disk'), new Uint8Array(IMAGE_BYTES).fill(0x11));
+    writeFileSync(join(folder, 'entropy'), entropyBytes(MIB));
+    const qemu = await Qemu.start({
+      machine: bus === 'pci' ? 'q35' : 'microvm',
+      arguments: bus === 'pci' ? pciArguments(folder, options) : mmioArguments(folder, options),
+    });
+    const transports = bus === 'pci' ? await pciTransports(qemu) : await mmioTransports(qemu);
+    const terminal = connect(join(folder, 'console'));
+    await once(terminal, 'connect');
+    return new QemuDevices(qemu, folder, transports, terminal);
+  }
+
+  transport(deviceId: number): DriverTransport {
+    const found = this.#transports.find((transport) => transport.deviceId === deviceId);
+    if (found === undefined) throw new Error(`QEMU has no device ${deviceId}`);
+    return found;
+  }
+
+  /** The image as another process sees it now. */
+  get image(): Uint8Array {
+    return readFileSync(join(this.#folder, 'disk'));
+  }
+
+  /** The next `length` characters that come out of the console. */
+  async printed(length: number): Promise<string> {
+    let text = '';
+    while (text.length < length) {
+      const bytes = this.#terminal.read() as Buffer | null;
+      if (bytes === null) await once(this.#terminal, 'readable');
+      else text += bytes.toString('latin1');
+    }
+    return text;
+  }
+
+  type(text: string): void {
+    this.#terminal.write(text);
+  }
+
+  async close(): Promise<void> {
+    this.#terminal.destroy();
+    await this.qemu.close();
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** What QEMU's entropy device gives out, in this order. */
+export function entropyBytes(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, n) => (n * 7) ^ (n >>> 8));
+}
+
+/** True when nothing of a QEMU is left in the folder for shared memory. */
+export function leavesNothing(): boolean {
+  return !existsSync('/dev/shm') || spawnSync('sh', ['-c', 'ls -d /dev/shm/virtio-qtest-*']).status !== 0;
+}
+
+function backEnds(folder: string): string[] {
+  return [
+    ...['-drive', `if=none,id=disk,format=raw,file=${join(folder, 'disk')}`],
+    ...['-object', `rng-random,id=entropy,filename=${join(folder, 'entropy')}`],
+    ...['-chardev', `socket,id=terminal,path=${join(folder, 'console')},server=on,wait=off`],
+  ];
+}
+
+function ringOptions({ packed, eventIdx, indirect, inOrder }: RingOptions): string {
+  const options = `packed=${packed},event_idx=${eventIdx},indirect_desc=${indirect}`;
+  return hasInOrder ? `${options},in_order=${inOrder}` : options;
+}
+
+function pciArguments(folder: string, options: RingOptions): string[] {
+  const common = `disable-legacy=on,${ringOptions(options)}`;
+  return [
+    ...backEnds(folder),
+    ...['-device', `virtio-blk-pci,drive=disk,serial=matrix,${common}`],
+    ...['-device', `virtio-rng-pci,rng=entropy,${common}`],
+    ...['-device', `virtio-serial-pci,id=serial,${common}`, '-device', 'virtconsole,chardev=terminal,bus=serial.0'],
+  ];
+}
+
+function mmioArguments(folder: string, options: RingOptions): string[] {
+  const common = ringOptions(options);
+  return [
+    ...['-global', 'virtio-mmio.force-legacy=false'],
+    ...backEnds(folder),
+    ...['-device', `virtio-blk-device,drive=disk,serial=matrix,${common}`],
+    ...['-device', `virtio-rng-device,rng=entropy,${common}`],
+    ...['-device', `virtio-serial-device,id=serial,${common}`, '-device', 'virtconsole,chardev=terminal,bus=serial.0'],
+  ];
+}
+
+async function pciTransports(qemu: Qemu): Promise<DriverTransport[]> {
+  const functions = (await qemu.pciFunctions()).filter(({ vendor, device }) => {
+    return vendor === PCI_VENDOR && device >= PCI_DEVICE_BASE;
+  });
+  return await Promise.all(functions.map((access) => PciDriverTransport.open(access)));
+}
+
+async function mmioTransports(qemu: Qemu): Promise<DriverTransport[]> {
+  const transports = await Promise.all(qemu.mmioSlots().map((slot) => MmioDriverTransport.open(slot)));
+  return transports.filter((transport) => transport !== undefined);
+}
