@@ -10,7 +10,7 @@ import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import { TransportError } from '../../../../src/spec/fault.ts';
 import { FaultyDisk } from '../../../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
-import { Inbox, messagePair } from './message-pair.ts';
+import { Inbox, messagePair } from '../../../support/message-pair.ts';
 
 const NONSENSE = [
   null,

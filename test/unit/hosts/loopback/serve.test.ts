@@ -8,7 +8,7 @@ import { GuestAllocator } from '../../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import { TransportError } from '../../../../src/spec/fault.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
-import { Inbox, messagePair } from './message-pair.ts';
+import { Inbox, messagePair } from '../../../support/message-pair.ts';
 
 const SECTOR = new Uint8Array(512).map((_, n) => n);
 

@@ -1,4 +1,4 @@
-import type { MessageEnd } from '../../../../src/hosts/loopback/messages.ts';
+import type { MessageEnd } from '../../src/hosts/loopback/messages.ts';
 
 /** Two ends of a channel within one thread: messages are cloned, keep their order and come in a later turn. */
 export function messagePair(): [MessageEnd, MessageEnd] {
