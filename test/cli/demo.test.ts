@@ -1,15 +1,20 @@
 /** `virtio demo`: what it does, what it reports, and that it leaves nothing behind. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { GuestReport } from '../../src/cli/demo/guest-report.ts';
+import type { GuestReport, LinuxReport } from '../../src/cli/demo/guest-report.ts';
 import type { LoopbackReport } from '../../src/cli/demo/loopback-report.ts';
-import { start, virtio, workFolder } from './virtio.ts';
+import { hasCompiler, start, virtio, withoutPrograms, workFolder } from './virtio.ts';
 
 const folder = workFolder();
+/** Status values that the driver writes and the device shows. */
+const CYCLE = ['0x0f', '0x1f', '0x1b', '0x1f', '0x0f'];
 
 interface DemoReport {
   readonly ok: boolean;
   readonly guest: GuestReport | null;
+  readonly linux: LinuxReport | null;
+  readonly leftOut: { readonly guest?: string; readonly linux?: string };
   readonly loopback: LoopbackReport & { readonly worker: LoopbackReport };
 }
 
@@ -27,6 +32,16 @@ function expectClean(report: LoopbackReport, cycles: number): void {
   expect(drainUs.max).toBeGreaterThanOrEqual(drainUs.p99);
 }
 
+/** What was saved at work went on in another process, with every byte. */
+function expectMoved({ write, restore, ...report }: GuestReport | LinuxReport): void {
+  expect(report).toMatchObject({ saved: true, restored: true, checksums: true, imageUntouched: true });
+  expect(write.pid).not.toBe(restore.pid);
+  expect(write.filesBefore).toBeGreaterThan(0);
+  expect(restore.filesAfter).toBeGreaterThan(write.filesBefore);
+  expect(restore).toMatchObject({ badInLoad: 0, bad: 0, resets: 0, diskInGuest: restore.diskOutside });
+  expect(restore.diskInGuest).toMatch(/^[0-9a-f]{32}$/);
+}
+
 /** A process that has ended may still be listed, for whoever adopts it to collect. */
 function isAlive(pid: string): boolean {
   try {
@@ -41,11 +56,12 @@ describe('virtio demo --no-guest', () => {
     const { code, stdout, stderr } = await virtio(['demo', '--no-guest', '--cycles', '30', '--json']);
     const report = JSON.parse(stdout) as DemoReport;
     expect(code).toBe(0);
-    expect(report).toMatchObject({ ok: true, guest: null });
+    expect(report).toMatchObject({ ok: true, guest: null, linux: null });
+    expect(report.leftOut).toEqual({ guest: '--no-guest', linux: '--no-guest' });
     const { worker, ...thread } = report.loopback;
     expectClean(thread, 30);
     expectClean(worker, 30);
-    expect(thread.statuses).toEqual(['0x0f', '0x1f', '0x1b', '0x0f']);
+    expect(thread.statuses).toEqual(CYCLE);
     expect(stderr).toMatch(/✔ 30 suspend cycles over loopback, in one thread\n/);
     expect(stderr).toMatch(/✔ 30 suspend cycles over loopback, device in a worker\n/);
   });
@@ -62,24 +78,54 @@ describe('virtio demo --no-guest', () => {
       new RegExp(`^│ ${name} +│ ${requests} +│ ${cycles} +│ ${moved} +│ 0 +│ 0 +│ 0 +│`, 'm');
     expect(stdout).toMatch(row('one thread', report.loopback));
     expect(stdout).toMatch(row('worker', report.loopback.worker));
-    expect(stdout).toMatch(/\nall verified; the guest was left out\n$/);
+    expect(stdout).toMatch(/\nall verified; the guests were left out\n$/);
   });
 });
 
 describe('virtio demo', () => {
-  it('saves a real guest in the middle of its writing and goes on in a new process', async () => {
-    const { code, stdout } = await virtio(['demo', '--cycles', '20', '--json']);
-    const { ok, guest, loopback } = JSON.parse(stdout) as DemoReport;
-    expect({ code, ok }).toEqual({ code: 0, ok: true });
-    expect(guest).toMatchObject({ paused: true, saved: true, restored: true, checksums: true, imageUntouched: true });
-    const { write, restore } = guest!;
-    expect(write.pid).not.toBe(restore.pid);
-    expect(write.inFlight).toBeGreaterThan(0);
-    expect(restore.filesAfter).toBeGreaterThan(write.filesBefore);
-    expect(restore).toMatchObject({ badInLoad: 0, bad: 0, diskInGuest: restore.diskOutside });
-    expect(restore.diskInGuest).toMatch(/^[0-9a-f]{32}$/);
+  it.skipIf(!hasCompiler)('saves two guests at work: one that is paused, one that has suspended its disk', async () => {
+    const file = folder.path('guests.json');
+    const { code, stdout } = await virtio(['demo', '--cycles', '20', '--json', file]);
+    const { ok, guest, linux, leftOut, loopback } = JSON.parse(readFileSync(file, 'utf8')) as DemoReport;
+    expect({ code, ok, leftOut }).toEqual({ code: 0, ok: true, leftOut: {} });
+    expect(guest).toMatchObject({ paused: true });
+    expectMoved(guest!);
+    expect(guest!.write.inFlight).toBeGreaterThan(0);
+
+    expectMoved(linux!);
+    expect(linux).toMatchObject({ negotiated: true, cycles: 22, lost: 0, resets: 0, statuses: CYCLE });
+    expect(linux!.counted).toEqual({ cycles: 22, failures: 0, resets: 0 });
+    expect(linux!.write.deviceStatus).toBe('ACKNOWLEDGE|DRIVER|FEATURES_OK|SUSPEND (0x1b)');
+    expect(linux!.mostInFlight).toBeGreaterThan(0);
+    expect(linux!.drainUs.p50).toBeGreaterThan(0);
+    expect(linux!.sleep.statuses).toEqual(CYCLE);
+    expect(linux!.sleep.wakeMs).toBeGreaterThan(0);
     expectClean(loopback, 20);
     expectClean(loopback.worker, 20);
+
+    expect(stdout).toMatch(/^│ paused +│ in [\d.]+ ms, with \d+ requests in flight/m);
+    expect(stdout).toMatch(/^│ negotiated +│ VIRTIO_F_SUSPEND \(bit 43\) +│$/m);
+    expect(stdout).toMatch(/^│ status +│ 0x0f 0x1f 0x1b 0x1f 0x0f around the save +│$/m);
+    expect(stdout).toMatch(/\nall verified: nothing lost, nothing done twice, every byte right\n$/);
+  });
+
+  it('does without the one that suspends where its drivers cannot be built, and says so', async () => {
+    const found = await virtio(['guest', '--no-boot', '--json']);
+    const stock = dirname((JSON.parse(found.stdout) as { kernel: string }).kernel);
+    const cache = dirname(stock);
+    const states = readdirSync(cache).filter((name) => name.startsWith('ready-'));
+    const environment = withoutPrograms(folder.path('no-compiler'), cache, ['debian-i386', basename(stock), ...states]);
+    const file = folder.path('no-compiler.json');
+    const { code, stdout, stderr } = await virtio(['demo', '--cycles', '1', '--json', file], { environment });
+    const { ok, guest, linux, leftOut } = JSON.parse(readFileSync(file, 'utf8')) as DemoReport;
+    expect({ code, ok, linux }).toEqual({ code: 0, ok: true, linux: null });
+    expectMoved(guest!);
+    expect(Object.keys(leftOut)).toEqual(['linux']);
+    expect(leftOut.linux).toContain('no gcc and no make');
+    expect(stderr).toMatch(/^› left out: kernel modules .* no gcc and no make/m);
+    expect(stdout).toMatch(
+      /\nall verified: .*\nleft out: Linux that suspends its disk itself, for .* no gcc and no make/,
+    );
   });
 
   // Only Linux says which processes there are without a program for it.

@@ -1,9 +1,9 @@
 /** Getting the guest: `virtio guest`, and guests of one's own. The first run downloads Debian packages. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { GuestFiles } from '../../src/machine/guest-files.ts';
-import { hasCompiler, virtio, workFolder } from './virtio.ts';
+import { hasCompiler, virtio, withoutPrograms, workFolder } from './virtio.ts';
 
 interface GuestReport extends GuestFiles {
   readonly booted: boolean;
@@ -18,16 +18,9 @@ beforeAll(async () => {
   report = JSON.parse(stdout) as GuestReport;
 });
 
-/** An environment without apt-get and dpkg-deb, and with a cache of its own, which may have something in it. */
+/** Has these parts of the cache that the report is of. */
 function elsewhere(name: string, kept: readonly string[] = []): NodeJS.ProcessEnv {
-  const programs = folder.path(`${name}-bin`);
-  const cache = folder.path(`${name}-cache`);
-  mkdirSync(programs);
-  symlinkSync(process.execPath, join(programs, 'node'));
-  mkdirSync(join(cache, 'virtio-ts'), { recursive: true });
-  const from = dirname(dirname(report.kernel));
-  for (const entry of kept) symlinkSync(join(from, entry), join(cache, 'virtio-ts', entry));
-  return { PATH: programs, XDG_CACHE_HOME: cache };
+  return withoutPrograms(folder.path(name), dirname(dirname(report.kernel)), kept);
 }
 
 describe('virtio guest', () => {

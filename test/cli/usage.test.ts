@@ -46,7 +46,7 @@ describe('help', () => {
         'XDG_CACHE_HOME',
       ],
     ],
-    ['demo', ['--cycles', '--depth', '--no-guest', '--json', '(default: 1000)', 'Exit code']],
+    ['demo', ['--cycles', '--depth', '--no-guest', '--json', '(default: 1000)', 'gcc and make', 'Exit code']],
   ])('of %s names what it takes', async (command, names) => {
     const { code, stdout, stderr } = await virtio([command, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach } from 'vitest';
@@ -117,6 +117,19 @@ export function workFolder(): {
     return path(name);
   };
   return { path, image, sha256 };
+}
+
+/**
+ * An environment in a new folder, without a program but Node: no apt-get, no dpkg-deb, no gcc, no make. Its cache has these
+ * entries of another one.
+ */
+export function withoutPrograms(folder: string, cache: string, kept: readonly string[]): NodeJS.ProcessEnv {
+  const own = join(folder, 'cache', 'virtio-ts');
+  mkdirSync(own, { recursive: true });
+  for (const entry of kept) symlinkSync(join(cache, entry), join(own, entry));
+  mkdirSync(join(folder, 'bin'));
+  symlinkSync(process.execPath, join(folder, 'bin', 'node'));
+  return { PATH: join(folder, 'bin'), XDG_CACHE_HOME: join(folder, 'cache') };
 }
 
 export function sha256(path: string): string {

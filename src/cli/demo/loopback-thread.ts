@@ -9,6 +9,7 @@ import { PciDevice } from '../../transports/pci/device.ts';
 import { PciDriverTransport } from '../../transports/pci/driver.ts';
 import { CountingDisk } from './counting-disk.ts';
 import { type LoopbackReport, report } from './loopback-report.ts';
+import { StatusWatch } from './status-watch.ts';
 import { TaggedLoad } from './tagged-load.ts';
 
 const MEMORY_BYTES = 16 * 1024 * 1024;
@@ -31,7 +32,7 @@ export async function runInThread({ cycles, depth, moveEvery, onCycle }: Loopbac
   const watch = new StatusWatch();
   const make = (): PciDevice => {
     const device = new Device(new BlockDevice(disk), memory);
-    device.observer = watch;
+    watch.attach(device);
     return new PciDevice(device);
   };
   let pci = make();
@@ -41,12 +42,9 @@ export async function runInThread({ cycles, depth, moveEvery, onCycle }: Loopbac
   const load = new TaggedLoad(driver, allocator);
   load.start(depth);
   let moved = 0;
-  let mostInFlight = 0;
   for (let cycle = 1; cycle <= cycles; cycle++) {
     for (let turn = 0; turn < TURNS_PER_CYCLE; turn++) await turnOfTheLoop();
     load.hold();
-    watch.begin();
-    mostInFlight = Math.max(mostInFlight, pci.device.inFlight);
     await driver.suspend();
     if (cycle % moveEvery === 0) {
       const saved = JSON.stringify(pci.save());
@@ -60,33 +58,8 @@ export async function runInThread({ cycles, depth, moveEvery, onCycle }: Loopbac
     onCycle?.(cycle);
   }
   await load.stop();
-  const { statuses, drainsUs } = watch;
+  const { statuses, drainsUs, mostInFlight } = watch;
   return report(load.counts, disk.writes, { cycles, moved, statuses, drainsUs, mostInFlight });
-}
-
-/** Notes which status values a device shows in a cycle, and how long it took from the request to the suspended state. */
-class StatusWatch {
-  statuses: string[] = [];
-  readonly drainsUs: number[] = [];
-  #asked = 0;
-
-  begin(): void {
-    this.statuses = ['0x0f'];
-  }
-
-  statusWritten(value: number): void {
-    if ((value & 0x10) !== 0) this.#asked = performance.now();
-  }
-
-  statusShown(status: number): void {
-    const text = `0x${status.toString(16).padStart(2, '0')}`;
-    if (this.statuses.at(-1) !== text) this.statuses.push(text);
-    // A device that took over a saved state shows 0x1b as well, but nobody waits for that.
-    if (status === 0x1b && this.#asked > 0) {
-      this.drainsUs.push((performance.now() - this.#asked) * 1000);
-      this.#asked = 0;
-    }
-  }
 }
 
 function turnOfTheLoop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isGuestClean } from '../../../src/cli/demo/guest-demo.ts';
-import type { GuestReport } from '../../../src/cli/demo/guest-report.ts';
+import { isGuestClean, isLinuxClean, linuxReport } from '../../../src/cli/demo/guest-demo.ts';
+import type { GuestReport, LinuxReport, SuspendReport } from '../../../src/cli/demo/guest-report.ts';
 import { isClean, type LoopbackReport, percentiles, report } from '../../../src/cli/demo/loopback-report.ts';
 import type { LoadCounts } from '../../../src/cli/demo/tagged-load.ts';
 
@@ -62,33 +62,34 @@ describe('the verdict on a loopback load', () => {
   });
 });
 
+const MOVED = { saved: true, restored: true, checksums: true, imageUntouched: true };
+const WRITE = {
+  pid: 1,
+  version: 'Debian',
+  filesBefore: 24,
+  saveMs: 900,
+  savedBytes: 25_000_000,
+  deviceStatus: '0x0f',
+  resets: 0,
+};
+const RESTORE = {
+  pid: 2,
+  restoreMs: 600,
+  filesAfter: 48,
+  badInLoad: 0,
+  verified: 54,
+  bad: 0,
+  diskInGuest: 'same',
+  diskOutside: 'same',
+  resets: 0,
+};
+
 describe('the verdict on a guest', () => {
   const good: GuestReport = {
     paused: true,
-    saved: true,
-    restored: true,
-    checksums: true,
-    imageUntouched: true,
-    write: {
-      pid: 1,
-      version: 'Debian',
-      filesBefore: 24,
-      inFlight: 3,
-      pauseMs: 2,
-      saveMs: 900,
-      savedBytes: 25_000_000,
-      deviceStatus: '0x0f',
-    },
-    restore: {
-      pid: 2,
-      restoreMs: 600,
-      filesAfter: 48,
-      badInLoad: 0,
-      verified: 54,
-      bad: 0,
-      diskInGuest: 'same',
-      diskOutside: 'same',
-    },
+    ...MOVED,
+    write: { ...WRITE, inFlight: 3, pauseMs: 2 },
+    restore: RESTORE,
   };
 
   it('is good when all of it is', () => {
@@ -101,4 +102,75 @@ describe('the verdict on a guest', () => {
       expect(isGuestClean({ ...good, [name]: false })).toBe(false);
     },
   );
+
+  it('is bad when the device was reset', () => {
+    expect(isGuestClean({ ...good, write: { ...good.write, resets: 1 } })).toBe(false);
+    expect(isGuestClean({ ...good, restore: { ...RESTORE, resets: 1 } })).toBe(false);
+  });
+});
+
+describe('the verdict on a Linux that suspends its disk', () => {
+  const cycle = ['0x0f', '0x1f', '0x1b', '0x1f', '0x0f'];
+  const suspended: SuspendReport = {
+    negotiated: true,
+    cycles: 20,
+    statuses: ['0x0f', '0x1f', '0x1b'],
+    drainsUs: [100, 300, 200],
+    mostInFlight: 2,
+  };
+  const resumed = {
+    ...suspended,
+    cycles: 1,
+    statuses: ['0x1b', '0x1f', '0x0f'],
+    drainsUs: [400],
+    mostInFlight: 1,
+    sleep: { suspendMs: 500, asleepMs: 1500, wakeMs: 20, statuses: cycle },
+    counted: { cycles: 22, failures: 0, resets: 0 },
+  };
+
+  function judged(write: Partial<typeof suspended & typeof WRITE>, restore: object = {}): LinuxReport {
+    return linuxReport({ ...WRITE, ...suspended, ...write }, { ...RESTORE, ...resumed, ...restore }, MOVED);
+  }
+
+  it('puts together what both processes have seen', () => {
+    const good = judged({});
+    expect(good).toEqual({
+      negotiated: true,
+      cycles: 22,
+      lost: 0,
+      resets: 0,
+      statuses: cycle,
+      drainUs: { p50: 200, p99: 400, max: 400 },
+      mostInFlight: 2,
+      sleep: resumed.sleep,
+      counted: resumed.counted,
+      ...MOVED,
+      write: WRITE,
+      restore: RESTORE,
+    });
+    expect(isLinuxClean(good)).toBe(true);
+  });
+
+  it.each([
+    ['the first process saw no negotiation', { negotiated: false }, {}, { negotiated: false }],
+    ['the second process saw none', {}, { negotiated: false }, { negotiated: false }],
+    ['a file was wrong when it was read back', {}, { badInLoad: 1 }, { lost: 1 }],
+    ['a file was lost', {}, { bad: 2 }, { lost: 2 }],
+    ['the device was reset', { resets: 1 }, {}, { resets: 1 }],
+    ['the device was reset in the second process', {}, { resets: 2 }, { resets: 2 }],
+    ['the disk was not suspended when it was saved', { statuses: ['0x0f', '0x1f'] }, {}, { cycles: 21 }],
+    ['another status was restored than saved', {}, { statuses: ['0x0f'] }, { cycles: 21 }],
+    ['a cycle went another way', { cycles: 19 }, {}, { cycles: 21 }],
+    ['Linux counted a failure', {}, { counted: { cycles: 22, failures: 1, resets: 0 } }, {}],
+    ['Linux counted a reset', {}, { counted: { cycles: 22, failures: 0, resets: 1 } }, {}],
+    ['it did not suspend to sleep', {}, { sleep: { ...resumed.sleep, statuses: ['0x0f'] } }, {}],
+  ])('is bad when %s', (_, write, restore, found) => {
+    const bad = judged(write, restore);
+    expect(bad).toMatchObject(found);
+    expect(isLinuxClean(bad)).toBe(false);
+  });
+
+  it.each(['saved', 'restored', 'checksums', 'imageUntouched'] as const)('is bad when %s is not so', (name) => {
+    expect(isLinuxClean({ ...judged({}), [name]: false })).toBe(false);
+  });
 });
