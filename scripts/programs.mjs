@@ -1,6 +1,9 @@
 // Programs of Debian's that a step can do without, but does more with. No dependencies here.
 import { spawnSync } from 'node:child_process';
 
+/** What drivers for Linux are built with. */
+export const compiler = { gcc: 'gcc', make: 'make', objcopy: 'binutils', xz: 'xz-utils' };
+
 /**
  * Installs those of `programs` that are not on PATH, where this is Debian and we are root. What stays missing is said; the
  * step that needs it says what it leaves out.

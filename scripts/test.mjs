@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { installPrograms } from './programs.mjs';
+import { compiler, installPrograms } from './programs.mjs';
 import { root, setUp } from './setup.mjs';
 
 const OTHER_NODES = [22, 24];
@@ -26,8 +26,8 @@ function everything() {
   step('format and lint', process.execPath, [bin('@biomejs/biome', 'bin/biome'), 'check', '.']);
   step('package', process.execPath, [bin('publint', 'src/cli.js'), '--strict']);
   step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
-  // The tests in a browser and against QEMU's devices are skipped without these.
-  installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86' });
+  // The tests in a browser, against QEMU's devices, and with Linux drivers of ours are skipped without these.
+  installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86', ...compiler });
   suite('tests', process.execPath, [vitest, 'run']);
   for (const version of OTHER_NODES) {
     const node = ['exec', '--yes', `--package=node@${version}`, '--', 'node'];
