@@ -1,5 +1,6 @@
-import type { Disk, DiskOperation, DiskRequest, DiskTopology } from '../devices/block/disk.ts';
+import type { Disk, DiskOperation, DiskRequest } from '../devices/block/disk.ts';
 import { ForwardedRequest } from './forwarded-request.ts';
+import { WrappedDisk } from './wrapped-disk.ts';
 
 /** One line of a FaultyDisk's log. */
 export interface LoggedOperation {
@@ -30,11 +31,9 @@ interface Entry {
  * A disk that misbehaves on command, for tests of what is in front of it: late, in another order, with errors, or not
  * at all. What it lets through is done by the disk behind it.
  */
-export class FaultyDisk implements Disk {
-  onResize: (() => void) | undefined;
+export class FaultyDisk extends WrappedDisk {
   /** As in the options; may be changed at any time. */
   fault: ((operation: LoggedOperation) => Error | undefined) | undefined;
-  readonly #disk: Disk;
   readonly #latency: ((operation: LoggedOperation) => number) | undefined;
   readonly #schedule: (action: () => void, delayMs: number) => void;
   readonly #log: LoggedOperation[] = [];
@@ -45,36 +44,15 @@ export class FaultyDisk implements Disk {
   #isHanging = false;
   #inFlight = 0;
 
-  /** Takes over the `onResize` of `disk`. Throws TypeError for a latency without a schedule. */
+  /** Throws TypeError for a latency without a schedule. */
   constructor(disk: Disk, options: FaultyDiskOptions = {}) {
+    super(disk);
     if (options.latency !== undefined && options.schedule === undefined) {
       throw new TypeError('A latency needs a schedule: give setTimeout, or the clock of the test');
     }
-    this.#disk = disk;
     this.#latency = options.latency;
     this.#schedule = options.schedule ?? ((action) => action());
     this.fault = options.fault;
-    disk.onResize = () => this.onResize?.();
-  }
-
-  get capacitySectors(): number {
-    return this.#disk.capacitySectors;
-  }
-
-  get readOnly(): boolean {
-    return this.#disk.readOnly;
-  }
-
-  get identity(): string {
-    return this.#disk.identity;
-  }
-
-  get topology(): DiskTopology {
-    return this.#disk.topology;
-  }
-
-  get supports(): Disk['supports'] {
-    return this.#disk.supports;
   }
 
   /** Requests that came and are not finished, wherever they are. */
@@ -138,11 +116,6 @@ export class FaultyDisk implements Disk {
     this.finish(this.held);
   }
 
-  /** Closes the disk behind. */
-  close(): Promise<void> {
-    return this.#disk.close();
-  }
-
   #delay(entry: Entry): void {
     if (this.#latency === undefined) this.#start(entry);
     else this.#schedule(() => this.#start(entry), this.#latency(entry.logged));
@@ -156,7 +129,7 @@ export class FaultyDisk implements Disk {
       this.#answer(entry, error);
       return;
     }
-    this.#disk.submit(new ForwardedRequest(request, 0, logged.length, (failure) => this.#answer(entry, failure)));
+    this.disk.submit(new ForwardedRequest(request, 0, logged.length, (failure) => this.#answer(entry, failure)));
   }
 
   #answer(entry: Entry, error: Error | undefined): void {

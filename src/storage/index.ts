@@ -18,3 +18,4 @@ export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
 export { OverlayDisk, type OverlayDiskOptions, type OverlayStatistics } from './overlay-disk.ts';
 export type { OverlayState } from './overlay-state.ts';
 export { SimpleDisk, type SimpleDiskFunctions } from './simple-disk.ts';
+export { WrappedDisk } from './wrapped-disk.ts';

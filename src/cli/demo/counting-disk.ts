@@ -1,4 +1,5 @@
-import type { Disk, DiskRequest, DiskTopology } from '../../devices/block/disk.ts';
+import type { Disk, DiskRequest } from '../../devices/block/disk.ts';
+import { WrappedDisk } from '../../storage/wrapped-disk.ts';
 
 /** Where the counts are in `results`. */
 export const WriteResult = { EXECUTED: 0, REPEATED: 1 } as const;
@@ -7,8 +8,7 @@ export const WriteResult = { EXECUTED: 0, REPEATED: 1 } as const;
  * A disk behind which nothing is done at once: requests end some turns of the event loop later, out of order, so that a
  * suspend finds requests in flight. Counts the tag (first word) of every write, to see that none was executed twice.
  */
-export class CountingDisk implements Disk {
-  readonly #disk: Disk;
+export class CountingDisk extends WrappedDisk {
   readonly #tags = new Set<number>();
   readonly #results: Int32Array;
   readonly #first = new Uint8Array(4);
@@ -17,7 +17,7 @@ export class CountingDisk implements Disk {
 
   /** `results` has two numbers that another thread may read: see `WriteResult`. */
   constructor(disk: Disk, results: Int32Array = new Int32Array(2)) {
-    this.#disk = disk;
+    super(disk);
     this.#results = results;
   }
 
@@ -26,42 +26,10 @@ export class CountingDisk implements Disk {
     return { executed: this.#results[WriteResult.EXECUTED]!, repeated: this.#results[WriteResult.REPEATED]! };
   }
 
-  get capacitySectors(): number {
-    return this.#disk.capacitySectors;
-  }
-
-  get readOnly(): boolean {
-    return this.#disk.readOnly;
-  }
-
-  get identity(): string {
-    return this.#disk.identity;
-  }
-
-  get topology(): DiskTopology {
-    return this.#disk.topology;
-  }
-
-  get supports(): Disk['supports'] {
-    return this.#disk.supports;
-  }
-
-  get onResize(): (() => void) | undefined {
-    return this.#disk.onResize;
-  }
-
-  set onResize(listener: (() => void) | undefined) {
-    this.#disk.onResize = listener;
-  }
-
   submit(request: DiskRequest): void {
     if (request.operation === 'write') this.#count(request);
     this.#held.push(request);
     if (this.#held.length === 1) setImmediate(() => this.#work());
-  }
-
-  close(): Promise<void> {
-    return this.#disk.close();
   }
 
   get inFlight(): number {
@@ -74,7 +42,7 @@ export class CountingDisk implements Disk {
     const now = this.#held.filter((_, index) => index % 2 === parity || this.#held.length < 4);
     this.#held = this.#held.filter((request) => !now.includes(request));
     if (this.#held.length > 0) setImmediate(() => this.#work());
-    for (const request of now) this.#disk.submit(request);
+    for (const request of now) this.disk.submit(request);
   }
 
   #count(request: DiskRequest): void {
