@@ -1,9 +1,10 @@
 import { Device } from 'virtio-ts/device';
 import { BlockDevice, BlockDriver } from 'virtio-ts/devices/block';
-import type { DriverTransport } from 'virtio-ts/driver';
+import type { DriverOptions, DriverTransport } from 'virtio-ts/driver';
 import { DirectTransport, PciLoopback } from 'virtio-ts/hosts/loopback';
 import { startWorkerDevice } from 'virtio-ts/hosts/loopback/node';
 import { GuestAllocator, GuestMemory } from 'virtio-ts/memory';
+import { Feature } from 'virtio-ts/spec';
 import { MemoryDisk } from 'virtio-ts/storage';
 import { PciDevice, PciDriverTransport } from 'virtio-ts/transports/pci';
 import { measured, type Row } from './row.ts';
@@ -21,20 +22,22 @@ export async function loopbackSuite(): Promise<Row[]> {
     rows.push(
       measured('loopback', `4k reads, direct, depth ${depth}`, 'requests/s', await measureThread('direct', depth)),
     );
+    const byFlags = await measureThread('direct', depth, [Feature.EVENT_IDX]);
+    rows.push(measured('loopback', `4k reads, direct, without event index, depth ${depth}`, 'requests/s', byFlags));
     rows.push(measured('loopback', `4k reads, pci, depth ${depth}`, 'requests/s', await measureThread('pci', depth)));
     rows.push(measured('loopback', `4k reads, worker, depth ${depth}`, 'requests/s', await measureWorker(depth)));
   }
   return rows;
 }
 
-async function measureThread(via: 'direct' | 'pci', depth: number): Promise<number> {
+async function measureThread(via: 'direct' | 'pci', depth: number, decline: readonly number[] = []): Promise<number> {
   const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
   const device = new Device(new BlockDevice(new MemoryDisk({ capacitySectors: CAPACITY_SECTORS })), memory);
   const transport =
     via === 'direct'
       ? new DirectTransport(device)
       : await PciDriverTransport.open(new PciLoopback(new PciDevice(device)));
-  return measure(transport, memory, depth);
+  return measure(transport, memory, depth, { decline });
 }
 
 async function measureWorker(depth: number): Promise<number> {
@@ -47,9 +50,14 @@ async function measureWorker(depth: number): Promise<number> {
   }
 }
 
-async function measure(transport: DriverTransport, memory: GuestMemory, depth: number): Promise<number> {
+async function measure(
+  transport: DriverTransport,
+  memory: GuestMemory,
+  depth: number,
+  options: DriverOptions = {},
+): Promise<number> {
   const allocator = new GuestAllocator(memory, 4096, MEMORY_BYTES - 4096);
-  const driver = new BlockDriver(transport, allocator);
+  const driver = new BlockDriver(transport, allocator, options);
   await driver.initialize();
   let best = 0;
   for (let round = 0; round < ROUNDS; round++) {

@@ -49,9 +49,15 @@ export function against(
     ours: round(ours),
     peer: round(peer),
     ratio: Math.round(ratio * 100) / 100,
-    goal: least === null ? null : `>= ${least}x`,
+    goal: least === null ? null : `>= ${round(least)}x`,
     met: least === null ? null : ratio >= least,
   };
+}
+
+/** A time next to a peer's, lower being better: ours is to be `least` times shorter. */
+export function timeAgainst(suite: string, row: string, unit: string, ours: number, peer: number, least: number): Row {
+  const { ratio, goal, met } = against(suite, row, unit, peer, ours, least);
+  return { suite, row, unit, ours: round(ours), peer: round(peer), ratio, goal, met };
 }
 
 /** Nearest-rank percentile; 0 for no samples. */

@@ -15,6 +15,8 @@ export interface MemoryRegion {
   readonly view: DataView;
   /** 16-bit words for `Atomics`; guest-physical word n of the region is `words[n]`. */
   readonly words: Uint16Array;
+  /** Another thread may have it, too. */
+  readonly shared: boolean;
 }
 
 type MutableRegion = { -readonly [K in keyof MemoryRegion]: MemoryRegion[K] };
@@ -114,12 +116,13 @@ export class GuestMemory {
   }
 }
 
-function windows(bytes: Uint8Array): Pick<MemoryRegion, 'bytes' | 'view' | 'words'> {
+function windows(bytes: Uint8Array): Pick<MemoryRegion, 'bytes' | 'view' | 'words' | 'shared'> {
   if (bytes.byteOffset % 2 !== 0) throw new RangeError('the bytes of a region start at an odd offset of their buffer');
   return {
     bytes,
     view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     words: new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1),
+    shared: !(bytes.buffer instanceof ArrayBuffer),
   };
 }
 

@@ -53,8 +53,6 @@ export class PackedDeviceQueue implements DeviceQueue {
   readonly #pool: Chain[] = [];
   readonly #chains: Chain[] = [];
   #taken = 0;
-  /** Descriptors of the taken chains. */
-  #slots = 0;
   #closed = false;
   /** Only in an IN_ORDER queue. */
   readonly #order: TakenOrder | undefined;
@@ -84,13 +82,14 @@ export class PackedDeviceQueue implements DeviceQueue {
     const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(0);
     this.#walk(chain);
-    if (this.#slots + chain.slots > this.size) {
+    // Descriptors that are taken lie between the two positions; of a full ring the wrap counters differ.
+    const taken = this.#availableNext - this.#usedNext + (this.#availableWrap === this.#usedWrap ? 0 : this.size);
+    if (taken + chain.slots > this.size) {
       throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
     }
     this.#pool.pop();
     chain.live = true;
     this.#order?.push(chain);
-    this.#slots += chain.slots;
     this.#taken++;
     this.#advanceAvailable(chain.slots);
     return chain;
@@ -114,11 +113,8 @@ export class PackedDeviceQueue implements DeviceQueue {
     const position = wrapped ? before + this.size : before;
     if (!chain.live || chain.position !== position)
       throw new RangeError('only the chain that was taken last can be given back');
-    // Used descriptors are written over earlier ones: after one of them this chain may not be there any more.
-    if (this.#slots === 0) throw new RangeError('no chain is taken');
     this.#availableNext = position;
     if (wrapped) this.#availableWrap ^= 1;
-    this.#slots -= chain.slots;
     this.#order?.pop();
     this.#release(chain);
   }
@@ -197,25 +193,27 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   /** Writes the next used descriptor, but for the flags of the first of a batch. */
   #use(chain: Chain): void {
-    const at = this.#ringOffset + PackedDescriptor.SIZE * this.#usedNext;
+    const next = this.#usedNext;
+    const { slots } = chain;
+    const at = this.#ringOffset + PackedDescriptor.SIZE * next;
     const { view } = this.#ring;
     view.setUint32(at + PackedDescriptor.LENGTH, chain.written, true);
-    view.setUint16(at + PackedDescriptor.ID, chain.id, true);
     // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
     const marks = this.#usedWrap === 1 ? MARKS : 0;
     const flags = marks | (chain.written > 0 ? PackedFlag.WRITE : 0);
     if (this.#unpublished === 0) {
+      view.setUint16(at + PackedDescriptor.ID, chain.id, true);
       this.#firstAt = at;
       this.#firstFlags = flags;
-    } else view.setUint16(at + PackedDescriptor.FLAGS, flags, true);
-    this.#lastUsed = this.#usedNext;
-    this.#unpublished += chain.slots;
-    this.#usedNext += chain.slots;
-    if (this.#usedNext >= this.size) {
-      this.#usedNext -= this.size;
+    } else view.setUint32(at + PackedDescriptor.ID, chain.id | (flags << 16), true);
+    this.#lastUsed = next;
+    this.#unpublished += slots;
+    const after = next + slots;
+    if (after < this.size) this.#usedNext = after;
+    else {
+      this.#usedNext = after - this.size;
       this.#usedWrap ^= 1;
     }
-    this.#slots -= chain.slots;
     this.#release(chain);
   }
 
@@ -247,9 +245,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.#ring,
       this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext + PackedDescriptor.FLAGS,
     );
-    const available = (flags & PackedFlag.AVAILABLE) !== 0 ? 1 : 0;
-    const used = (flags & PackedFlag.USED) !== 0 ? 1 : 0;
-    return available === this.#availableWrap && used !== this.#availableWrap;
+    return (flags & MARKS) === (this.#availableWrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED);
   }
 
   /** Follows a chain from the available position on: consecutive descriptors, the last of which has the buffer id. */
