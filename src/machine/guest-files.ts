@@ -7,7 +7,7 @@ import { AptPackages, type DebianPackage, unpackPackage } from './apt-packages.t
 import { cachedFolder, defaultCacheFolder } from './cache-folder.ts';
 import { buildInitramfs, moduleSets, readGuestScripts, SUSPEND_FOLDER, suspendModuleSets } from './initramfs.ts';
 import { KernelModules } from './kernel-modules.ts';
-import type { KernelPackage } from './kernel-sources.ts';
+import { type GuestArchitecture, type KernelPackage, kernelMetaPackages } from './kernel-sources.ts';
 import type { OnProgress } from './progress.ts';
 import { ProgramMissing } from './run-program.ts';
 import { buildSuspendModules, type SuspendModules } from './suspend-modules.ts';
@@ -32,13 +32,12 @@ export interface GuestFileOptions {
   readonly vgaBios?: string;
   /** Drivers that suspend their devices (VIRTIO_F_SUSPEND) in place of Debian's; built here, with gcc and make. */
   readonly suspend?: boolean;
+  /** Of Debian's files: i386 by default, which is what v86 runs. amd64 is for other machines, with the cloud kernel. */
+  readonly architecture?: GuestArchitecture;
   readonly cacheFolder?: string;
   readonly onProgress?: OnProgress;
 }
 
-const architecture = 'i386';
-/** Depends on the package of the newest kernel. */
-const kernelMetaPackage = 'linux-image-686';
 /** To be raised when the way the files are built changes. */
 const recipe = 1;
 /** The list of modules with drivers that suspend. */
@@ -83,7 +82,7 @@ async function besides(file: string, name: string): Promise<string | undefined> 
 
 async function debianFiles(options: GuestFileOptions): Promise<GuestFiles> {
   const cache = options.cacheFolder ?? defaultCacheFolder();
-  const { packageFolder, packages, kernel } = await debianPackages(cache, options.onProgress);
+  const { packageFolder, packages, kernel } = await debianPackages(cache, options);
   const scripts = await readGuestScripts();
   const suspendModules = options.suspend ? (await suspendModulesFor(kernel, cache, options)).folder : undefined;
   const sets = suspendModules === undefined ? moduleSets : { ...moduleSets, ...suspendModuleSets };
@@ -107,9 +106,9 @@ async function debianFiles(options: GuestFileOptions): Promise<GuestFiles> {
 
 /** The package of the kernel that the guest has, or will have once it is built. Throws TransportError when apt fails. */
 export async function guestKernel(
-  options: Pick<GuestFileOptions, 'cacheFolder' | 'onProgress'> = {},
+  options: Pick<GuestFileOptions, 'architecture' | 'cacheFolder' | 'onProgress'> = {},
 ): Promise<KernelPackage> {
-  const { kernel } = await debianPackages(options.cacheFolder ?? defaultCacheFolder(), options.onProgress);
+  const { kernel } = await debianPackages(options.cacheFolder ?? defaultCacheFolder(), options);
   return { name: kernel.name, version: kernel.version };
 }
 
@@ -121,41 +120,50 @@ interface DebianPackages {
 }
 
 /** From the cache, or downloaded. */
-async function debianPackages(cache: string, onProgress: OnProgress | undefined): Promise<DebianPackages> {
+async function debianPackages(
+  cache: string,
+  { architecture = 'i386', onProgress }: GuestFileOptions,
+): Promise<DebianPackages> {
   const packageFolder = await cachedFolder(join(cache, `debian-${architecture}`), (folder) =>
-    downloadDebian(folder, onProgress),
+    downloadDebian(folder, architecture, onProgress),
   );
   const packages = JSON.parse(await readFile(join(packageFolder, 'packages.json'), 'utf8')) as DebianPackage[];
   return { packageFolder, packages, kernel: packages.find((entry) => isKernel(entry.name))! };
 }
 
 /** Leaves the packages and packages.json, whose file names are relative. */
-async function downloadDebian(folder: string, onProgress: OnProgress | undefined): Promise<void> {
+async function downloadDebian(
+  folder: string,
+  architecture: GuestArchitecture,
+  onProgress: OnProgress | undefined,
+): Promise<void> {
   const apt = new AptPackages(join(folder, 'apt'), architecture, onProgress);
   const packages: DebianPackage[] = [];
   try {
     await apt.update();
-    const kernel = (await apt.dependencies(kernelMetaPackage)).find(isKernel);
-    if (kernel === undefined) throw new TransportError(`${kernelMetaPackage} names no kernel package`);
+    const meta = kernelMetaPackages[architecture];
+    const kernel = (await apt.dependencies(meta)).find(isKernel);
+    if (kernel === undefined) throw new TransportError(`${meta} names no kernel package`);
     for (const entry of await apt.download([kernel, 'busybox-static', 'seabios'])) {
       const file = basename(entry.file);
       await rename(entry.file, join(folder, file));
       packages.push({ ...entry, file });
     }
   } catch (error) {
-    if (error instanceof ProgramMissing || error instanceof TransportError) throw new TransportError(advice(error));
+    if (error instanceof ProgramMissing || error instanceof TransportError)
+      throw new TransportError(advice(error, architecture));
     throw error;
   }
   await writeFile(join(folder, 'packages.json'), JSON.stringify(packages));
   await rm(join(folder, 'apt'), { recursive: true });
 }
 
-function advice(error: Error): string {
+function advice(error: Error, architecture: GuestArchitecture): string {
   const own = 'give files of your own with --kernel, --initrd and --bios';
   if (error instanceof ProgramMissing) {
     return `the guest is made from Debian packages, but ${error.message}: run this where apt-get and dpkg-deb are, or ${own}`;
   }
-  return `the guest's Debian packages (${kernelMetaPackage}, busybox-static, seabios for ${architecture}) could not be had: ${error.message}\n${own}, or try again later`;
+  return `the guest's Debian packages (${kernelMetaPackages[architecture]}, busybox-static, seabios for ${architecture}) could not be had: ${error.message}\n${own}, or try again later`;
 }
 
 function isKernel(name: string): boolean {
@@ -165,7 +173,7 @@ function isKernel(name: string): boolean {
 function suspendModulesFor(
   { name, version }: DebianPackage,
   cacheFolder: string,
-  { onProgress }: GuestFileOptions,
+  { architecture = 'i386', onProgress }: GuestFileOptions,
 ): Promise<SuspendModules> {
   const kernel = { name, version };
   return buildSuspendModules({

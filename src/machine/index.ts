@@ -12,7 +12,7 @@ export { fingerprintDisk } from './disk-fingerprint.ts';
 export type { CommandResult } from './guest-commands.ts';
 export { type GuestFileOptions, type GuestFiles, guestFiles, guestKernel } from './guest-files.ts';
 export { moduleSets, suspendModuleSets } from './initramfs.ts';
-export type { KernelPackage } from './kernel-sources.ts';
+export type { GuestArchitecture, KernelPackage } from './kernel-sources.ts';
 export { defaultCommandLine, defaultMemoryBytes, Machine, type MachineOptions } from './machine.ts';
 export { decodeOverlay, encodeOverlay } from './overlay-section.ts';
 export type { OnProgress, ProgressStep } from './progress.ts';
@@ -22,7 +22,6 @@ export type { DescribedDevice, DescribedDisk, MachineDescription } from './saved
 export type { SerialLine } from './serial-line.ts';
 export {
   buildSuspendModules,
-  type GuestArchitecture,
   ModulesUnavailable,
   type SuspendModules,
   type SuspendModulesOptions,

@@ -22,26 +22,29 @@ interface ModuleFile {
 /** All modules below a folder such as lib/modules/VERSION. */
 export class KernelModules {
   readonly #files: ReadonlyMap<string, ModuleFile>;
+  /** Names of those that the kernel itself has: a kernel of another flavour has others. */
+  readonly #builtIn: ReadonlySet<string>;
   readonly #loaded = new Map<string, KernelModule>();
 
-  private constructor(files: ReadonlyMap<string, ModuleFile>) {
+  private constructor(files: ReadonlyMap<string, ModuleFile>, builtIn: ReadonlySet<string>) {
     this.#files = files;
+    this.#builtIn = builtIn;
   }
 
   static async in(folder: string): Promise<KernelModules> {
-    return new KernelModules(await moduleFiles(folder, ''));
+    return new KernelModules(await moduleFiles(folder, ''), await builtInModules(folder));
   }
 
   /** These modules, but those of `folder` instead where it has one; the guest has them below `place`. */
   async replacedBy(folder: string, place: string): Promise<KernelModules> {
-    return new KernelModules(new Map([...this.#files, ...(await moduleFiles(folder, `${place}/`))]));
+    return new KernelModules(new Map([...this.#files, ...(await moduleFiles(folder, `${place}/`))]), this.#builtIn);
   }
 
   /** The modules `names` and what they need, each after what it needs. Throws TransportError when one is not there. */
   async inLoadOrder(names: readonly string[]): Promise<KernelModule[]> {
     const order: KernelModule[] = [];
     const visit = async (name: string): Promise<void> => {
-      if (order.some((module) => module.name === name)) return;
+      if (this.#builtIn.has(name) || order.some((module) => module.name === name)) return;
       const module = await this.#load(name);
       for (const needed of neededBy(module.object)) await visit(needed);
       if (!order.includes(module)) order.push(module);
@@ -69,6 +72,12 @@ async function moduleFiles(folder: string, prefix: string): Promise<Map<string, 
     files.set(moduleName(name), { file: join(folder, path), place: `${prefix}${moduleName(name)}` });
   }
   return files;
+}
+
+/** From the list that comes with the kernel. */
+async function builtInModules(folder: string): Promise<Set<string>> {
+  const list = await readFile(join(folder, 'modules.builtin'), 'utf8').catch(() => '');
+  return new Set([...list.matchAll(/([^/\n]+)\.ko$/gm)].map(([, name]) => moduleName(name!)));
 }
 
 /** What a module's own description says that it depends on. */

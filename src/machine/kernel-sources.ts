@@ -21,19 +21,21 @@ export interface KernelSources {
   readonly source: string;
 }
 
+export type GuestArchitecture = 'i386' | 'amd64';
+
 /** Depend on the package of the newest kernel. */
-const metaPackages: Readonly<Record<string, string>> = {
+export const kernelMetaPackages: Readonly<Record<GuestArchitecture, string>> = {
   i386: 'linux-image-686',
   amd64: 'linux-image-cloud-amd64',
 };
 
 /** Asks apt; throws TransportError. */
-export async function newestKernel(architecture: string, onProgress?: OnProgress): Promise<KernelPackage> {
+export async function newestKernel(architecture: GuestArchitecture, onProgress?: OnProgress): Promise<KernelPackage> {
   const folder = await mkdtemp(join(tmpdir(), 'virtio-apt-'));
   const apt = new AptPackages(folder, architecture, onProgress);
   try {
     await apt.update();
-    const meta = metaPackages[architecture]!;
+    const meta = kernelMetaPackages[architecture];
     const name = (await apt.dependencies(meta)).find((entry) => /^linux-image-\d/.test(entry));
     if (name === undefined) throw new TransportError(`${meta} names no kernel package`);
     return { name, version: await apt.version(name) };
@@ -44,7 +46,7 @@ export async function newestKernel(architecture: string, onProgress?: OnProgress
 
 export interface KernelSourcesOptions {
   readonly cache: string;
-  readonly architecture: string;
+  readonly architecture: GuestArchitecture;
   readonly kernel: KernelPackage;
   /** Relative to the root of the source tree. */
   readonly files: readonly string[];

@@ -9,9 +9,10 @@ export interface Insertion {
   readonly file: string;
   /**
    * The name of a function or of an object with an initializer, defined at the outermost level of the file. Of several names
-   * the first that is defined, for versions in which a function got another one.
+   * the first that is defined, for versions in which a function got another one. Without a name the file as a whole, which
+   * need not be C then, and of which there is only the `end`.
    */
-  readonly in: string | readonly string[];
+  readonly in?: string | readonly string[];
   /**
    * `start` and `end` are within the braces of the definition; `before` and `after` are outside of it, or at the `line` that
    * is given.
@@ -76,6 +77,7 @@ function places(text: string, insertions: readonly Insertion[]): Place[] {
 
 function placeOf(lines: readonly string[], insertion: Insertion): number {
   const { at, line: wanted } = insertion;
+  if (insertion.in === undefined) return lines.at(-1) === '' ? lines.length - 1 : lines.length;
   const { first, open, close } = definitionOf(lines, insertion);
   if (wanted !== undefined) {
     if (at !== 'before' && at !== 'after') throw refusal(insertion, `at "${at}" does not go with a line`);
@@ -95,7 +97,7 @@ interface Definition {
 }
 
 function definitionOf(lines: readonly string[], insertion: Insertion): Definition {
-  const names = typeof insertion.in === 'string' ? [insertion.in] : insertion.in;
+  const names = [insertion.in ?? []].flat();
   const found = names.map((name) => definitionsOf(lines, name)).find((some) => some.length > 0) ?? [];
   if (found.length !== 1) throw refusal(insertion, `it is defined ${found.length} times instead of once`);
   return found[0]!;

@@ -8,12 +8,16 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TransportError } from '../spec/fault.ts';
 import { cachedFolder, defaultCacheFolder } from './cache-folder.ts';
-import { fetchKernelSources, type KernelPackage, type KernelSources, newestKernel } from './kernel-sources.ts';
+import {
+  fetchKernelSources,
+  type GuestArchitecture,
+  type KernelPackage,
+  type KernelSources,
+  newestKernel,
+} from './kernel-sources.ts';
 import type { OnProgress } from './progress.ts';
 import { ProgramMissing, runProgram } from './run-program.ts';
 import { type Insertion, insertInto, insertionsAsDiff, newFileAsDiff } from './source-insertions.ts';
-
-export type GuestArchitecture = 'i386' | 'amd64';
 
 export interface SuspendModulesOptions {
   readonly cacheFolder?: string;
@@ -53,7 +57,7 @@ export async function buildSuspendModules(options: SuspendModulesOptions): Promi
   const cache = options.cacheFolder ?? defaultCacheFolder();
   const kernel = options.kernel ?? (await newestKernel(architecture, onProgress));
   const names = (await readdir(ours, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.md'))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
   const key = createHash('sha256').update(JSON.stringify([RECIPE, architecture, kernel]));
@@ -71,6 +75,9 @@ export async function buildSuspendModules(options: SuspendModulesOptions): Promi
   });
   return { folder, kernel };
 }
+
+/** The package of each program that the modules are built with. */
+const TOOLS: Readonly<Record<string, string>> = { gcc: 'gcc', make: 'make', objcopy: 'binutils', xz: 'xz-utils' };
 
 /** Files that the drivers include by a relative path. */
 const NEEDED = ['drivers/tty/hvc/hvc_console.h'];
@@ -101,12 +108,15 @@ async function sourcesOf(kernel: KernelPackage, options: SuspendModulesOptions):
   });
 }
 
-/** The change to a kernel source tree as a unified diff for `patch -p1`: our files, and the insertions into its own. */
+/**
+ * The change to a kernel source tree as a unified diff for `patch -p1`: our files, and the insertions into its own. Throws
+ * TransportError when `tree` is no source tree, StateError when it is not one that the insertions were made for.
+ */
 export async function suspendDiff(tree: string): Promise<string> {
   const insertions = await readInsertions();
   const parts: string[] = [];
   for (const entry of (await readdir(ours, { recursive: true })).sort()) {
-    if (/^(drivers|include)\/.*\.[ch]$/.test(entry)) {
+    if (/^(drivers|include)\/.*\/virtio_.*\.[ch]$/.test(entry)) {
       parts.push(newFileAsDiff(entry, await readFile(join(ours, entry), 'utf8')));
     }
   }
@@ -134,7 +144,7 @@ async function requireTools(): Promise<void> {
     throw new ModulesUnavailable(`kernel modules for x86 are built on x86 machines only; this is ${process.arch}`);
   }
   const missing: string[] = [];
-  for (const program of ['gcc', 'make', 'objcopy', 'xz']) {
+  for (const program of Object.keys(TOOLS)) {
     await runProgram(program, ['--version']).catch((error: unknown) => {
       if (!(error instanceof ProgramMissing)) throw error;
       missing.push(program);
@@ -143,7 +153,7 @@ async function requireTools(): Promise<void> {
   if (missing.length === 0) return;
   throw new ModulesUnavailable(
     `kernel modules that suspend virtio devices are built on this machine, which has no ${missing.join(' and no ')}: ` +
-      'install gcc, make, binutils and xz-utils, or use the guest without --suspend',
+      `apt-get install ${missing.map((program) => TOOLS[program]).join(' ')}, or use the guest without --suspend`,
   );
 }
 

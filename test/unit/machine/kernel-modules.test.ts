@@ -49,6 +49,13 @@ describe('kernel modules', () => {
     expect(Buffer.from(pi!.object)).toEqual(object('crc-t10dif'));
   });
 
+  it('that the kernel itself has are left out', async () => {
+    put('modules.builtin', Buffer.from('kernel/lib/crc16.ko\nkernel/crypto/crc32c-generic.ko\n'));
+    put('ext4.ko', object('crc16,jbd2'));
+    put('jbd2.ko', object(''));
+    expect(await order(['crc32c_generic', 'ext4'])).toEqual(['jbd2', 'ext4']);
+  });
+
   it('that are missing are named', async () => {
     put('virtio_blk.ko', object('virtio'));
     await expect(order(['virtio_blk'])).rejects.toThrow(new TransportError('the kernel package has no module virtio'));

@@ -71,6 +71,14 @@ describe('a line of ours goes', () => {
   });
 });
 
+it('the end of a file of another kind takes lines too', () => {
+  const insertion = { file: 'Makefile', at: 'end', lines: ['obj-m += b.o'] } as const;
+  expect(insertInto('obj-m += a.o\n', [insertion])).toBe('obj-m += a.o\nobj-m += b.o\n');
+  expect(insertionsAsDiff('Makefile', 'obj-m += a.o\n', [insertion])).toContain(
+    '@@ -1,1 +1,2 @@\n obj-m += a.o\n+obj-m += b.o\n',
+  );
+});
+
 it('of several names the first that is defined counts', () => {
   expect(around({ in: ['save', 'probe', 'store'], at: 'end' })).toEqual(['\treturn store(dev, NULL, 0);', '}']);
 });

@@ -11,20 +11,26 @@ static unsigned int irq = 4;
 module_param(irq, uint, 0444);
 MODULE_PARM_DESC(irq, "The interrupt whose chip it is (4, the first serial port)");
 
+/* The one that was changed, if any. */
 static struct irq_chip *chip;
 
 static int __init irq_wake_init(void)
 {
-	chip = irq_get_chip(irq);
-	if (!chip || chip->irq_set_wake || (chip->flags & IRQCHIP_SKIP_SET_WAKE))
+	struct irq_chip *found = irq_get_chip(irq);
+
+	if (!found)
 		return -ENODEV;
+	if (found->irq_set_wake || (found->flags & IRQCHIP_SKIP_SET_WAKE))
+		return 0;
+	chip = found;
 	chip->flags |= IRQCHIP_SKIP_SET_WAKE;
 	return 0;
 }
 
 static void __exit irq_wake_exit(void)
 {
-	chip->flags &= ~IRQCHIP_SKIP_SET_WAKE;
+	if (chip)
+		chip->flags &= ~IRQCHIP_SKIP_SET_WAKE;
 }
 
 module_init(irq_wake_init);

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { type CommandResult, GuestCommands } from '../../src/machine/guest-commands.ts';
+import type { GuestFiles } from '../../src/machine/guest-files.ts';
+import { SerialLine } from '../../src/machine/serial-line.ts';
+
+export interface QemuOptions {
+  readonly files: GuestFiles;
+  /** For the sockets of the serial ports. */
+  readonly folder: string;
+  /** What the guest loads when it is up. */
+  readonly load: readonly string[];
+  /** Of QEMU, for devices. */
+  readonly args: readonly string[];
+}
+
+/** A guest of ours in QEMU, without KVM. */
+export class QemuMachine {
+  readonly serial: SerialLine;
+  readonly #process: ChildProcess;
+  readonly #sockets: readonly Socket[];
+  readonly #commands: GuestCommands;
+
+  private constructor(process: ChildProcess, sockets: readonly [Socket, Socket]) {
+    this.#process = process;
+    this.#sockets = sockets;
+    const [serial, commands] = sockets.map((socket) => {
+      const line = new SerialLine((bytes) => void socket.write(bytes));
+      socket.on('data', (data) => {
+        for (const byte of data) line.receive(byte);
+      });
+      return line;
+    });
+    this.serial = serial!;
+    this.#commands = new GuestCommands(commands!);
+  }
+
+  static async start({ files, folder, load, args }: QemuOptions): Promise<QemuMachine> {
+    const ports = ['console', 'commands'].map((name) => join(folder, name));
+    const qemu = spawn(
+      'qemu-system-x86_64',
+      [
+        ...['-accel', 'tcg', '-machine', 'q35', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
+        ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', 'console=ttyS0 quiet'],
+        ...ports.flatMap((path, at) => [
+          ...['-chardev', `socket,id=port${at},path=${path},server=on,wait=off`, '-serial', `chardev:port${at}`],
+        ]),
+        ...args,
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    let said = '';
+    qemu.stderr.on('data', (data: Buffer) => {
+      said += data.toString();
+    });
+    const sockets = await Promise.all(ports.map((path) => opened(path, qemu))).catch((cause: unknown) => {
+      qemu.kill('SIGKILL');
+      throw new Error(`QEMU did not start: ${said}`, { cause });
+    });
+    const machine = new QemuMachine(qemu, [sockets[0]!, sockets[1]!]);
+    await machine.serial.waitFor('guest: waiting for go\r\n', { timeoutMs: 120_000 });
+    machine.serial.send(`go ${Math.floor(Date.now() / 1000)} ${load.join(' ')}\n`);
+    await machine.serial.waitFor('guest: ready', { timeoutMs: 120_000 });
+    return machine;
+  }
+
+  command(line: string, options?: { timeoutMs?: number }): Promise<CommandResult> {
+    return this.#commands.run(line, options);
+  }
+
+  async stop(): Promise<void> {
+    this.#commands.close('the machine was stopped');
+    for (const socket of this.#sockets) socket.destroy();
+    const ended = new Promise((resolve) => this.#process.once('exit', resolve));
+    this.#process.kill('SIGKILL');
+    await ended;
+  }
+}
+
+/** Once QEMU listens there. */
+async function opened(path: string, qemu: ChildProcess): Promise<Socket> {
+  for (;;) {
+    const socket = connect(path);
+    const error = await new Promise<Error | undefined>((resolve) => {
+      socket.once('connect', () => resolve(undefined)).once('error', resolve);
+    });
+    if (error === undefined) return socket;
+    if (qemu.exitCode !== null) throw error;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
