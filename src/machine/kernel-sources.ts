@@ -1,5 +1,6 @@
 /** What modules for a kernel of Debian are built with: its headers, and the few files of its source that are changed. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TransportError } from '../spec/fault.ts';
@@ -56,18 +57,11 @@ export interface KernelSourcesOptions {
 /** Of exactly this kernel, from the cache or downloaded: 150 MB, of which 80 MB are kept. */
 export async function fetchKernelSources(options: KernelSourcesOptions): Promise<KernelSources> {
   const { cache, kernel, files } = options;
-  const folder = await cachedFolder(join(cache, `kernel-sources-${kernel.name}-${kernel.version}`), (target) =>
-    fetch(target, options),
-  );
-  const source = join(folder, 'source');
+  const list = createHash('sha256').update(files.join('\n')).digest('hex').slice(0, 8);
+  const name = `kernel-sources-${kernel.name}-${kernel.version}-${list}`;
+  const folder = await cachedFolder(join(cache, name), (target) => fetch(target, options));
   const headers = join(folder, 'usr/src', kernel.name.replace('linux-image-', 'linux-headers-'));
-  const present = await readdir(source, { recursive: true });
-  const missing = files.filter((file) => !present.includes(file));
-  if (missing.length > 0) {
-    await rm(folder, { recursive: true });
-    return fetchKernelSources(options);
-  }
-  return { headers, source };
+  return { headers, source: join(folder, 'source') };
 }
 
 async function fetch(target: string, { architecture, kernel, files, onProgress }: KernelSourcesOptions): Promise<void> {

@@ -1,9 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type CommandResult, GuestCommands } from '../../src/machine/guest-commands.ts';
 import type { GuestFiles } from '../../src/machine/guest-files.ts';
 import { SerialLine } from '../../src/machine/serial-line.ts';
+
+const PROGRAM = 'qemu-system-x86_64';
+export const hasQemu = spawnSync(PROGRAM, ['--version']).status === 0;
+if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-system-x86`);
 
 export interface QemuOptions {
   readonly files: GuestFiles;
@@ -39,7 +43,7 @@ export class QemuMachine {
   static async start({ files, folder, load, args }: QemuOptions): Promise<QemuMachine> {
     const ports = ['console', 'commands'].map((name) => join(folder, name));
     const qemu = spawn(
-      'qemu-system-x86_64',
+      PROGRAM,
       [
         ...['-accel', 'tcg', '-machine', 'q35', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
         ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', 'console=ttyS0 quiet'],

@@ -1,17 +1,15 @@
 /** The drivers that suspend, for another kernel and another machine, whose devices do not offer it: all is as ever. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { guestFiles, guestKernel } from '../../src/machine/guest-files.ts';
 import { buildSuspendModules, type SuspendModules } from '../../src/machine/suspend-modules.ts';
-import { QemuMachine } from './qemu-machine.ts';
+import { hasQemu, QemuMachine } from './qemu-machine.ts';
 
 const LIMIT_MS = 600_000;
 const architecture = 'amd64';
 const NAMES = ['virtio_suspend', 'virtio_blk', 'virtio_net', 'virtio-rng', 'virtio_console'];
-const hasQemu = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
 
 // Its packages are another 200 MB, so only where they are of use.
 describe.skipIf(!hasQemu)('the drivers that suspend, for the amd64 cloud kernel', () => {
