@@ -139,6 +139,9 @@ const STEPS: Readonly<Record<string, Step>> = {
     world.request('resume', world.driver.resume({ signal: controller.signal }));
     world.clock.after(n % 3, () => controller.abort(new Error('changed my mind')));
   },
+  'reset the queue': (world, n) => {
+    world.request('queue reset', world.driver.driver.resetQueue(0, { size: n % 2 === 0 ? 8 : 4 }));
+  },
   reset: (world) => world.request('reset', world.driver.driver.reset()),
   initialize: (world) => world.request('initialize', world.driver.initialize()),
   'the disk holds': ({ disk }) => disk.hold(),
@@ -187,13 +190,15 @@ async function calm(scheduler: fc.Scheduler, world: World): Promise<void> {
 }
 
 it.each([
-  ['split', []],
-  ['packed', [Feature.RING_PACKED]],
+  ['split', [Feature.RING_RESET]],
+  ['packed', [Feature.RING_RESET, Feature.RING_PACKED]],
+  ['packed in-order', [Feature.RING_RESET, Feature.RING_PACKED, Feature.IN_ORDER, Feature.NOTIFICATION_DATA]],
 ] as const)(
   `no application, device or delay makes a driver break a rule or lose a request: %s queues (seed ${RUNS.seed})`,
   async (_, offer) => {
     const rejections = watchRejections();
     rejections.start();
+    const done = new Set<string>();
     const names = Object.keys(STEPS).map((name) => ({ arbitrary: fc.constant(name), weight: WEIGHTS[name] ?? 1 }));
     const program = fc.array(fc.tuple(fc.oneof(...names), fc.nat(255), fc.nat(6)), {
       minLength: 4,
@@ -224,7 +229,8 @@ it.each([
         expect(world.device.status).toBe(0x0f);
         expect(world.wrong.join('; ')).toBe('');
         for (const { what, value } of world.requests) {
-          if (value !== 'done') expect(value, `${what} ended`).toBeInstanceOf(Error);
+          if (value === 'done') done.add(what);
+          else expect(value, `${what} ended`).toBeInstanceOf(Error);
         }
         world.request('write', driver.write(1, new Uint8Array(SECTOR).fill(1)));
         await calm(scheduler, world);
@@ -235,5 +241,8 @@ it.each([
       { ...RUNS, includeErrorInReport: true },
     );
     await rejections.stop();
+    // The programs have led everywhere.
+    for (const what of ['read', 'write', 'suspend', 'resume', 'reset', 'queue reset'])
+      expect([...done]).toContain(what);
   },
 );
