@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root, setUp } from './setup.mjs';
 
@@ -22,7 +22,7 @@ function search() {
   if (!Number.isSafeInteger(first) || Number.isNaN(end)) throw new RangeError('--minutes and --seed are numbers');
   const files = propertyTests();
   for (let seed = first; seed === first || Date.now() < end; seed++) {
-    const failed = round(seed, TIMES, files);
+    const { failed } = round(seed, TIMES, files);
     console.log(`seed ${seed}: ${failed.length === 0 ? 'nothing found' : `${failed.length} failed`}`);
     for (const [n, { file, test, message }] of failed.entries()) {
       const path = resolve(`fuzz-${seed}-${n}.json`);
@@ -37,12 +37,13 @@ function search() {
 function replay(path) {
   const { seed, times, file, test } = JSON.parse(readFileSync(path, 'utf8'));
   const exactly = `^${test.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
-  const failed = round(seed, times, [file, '-t', exactly]);
+  const { passed, failed } = round(seed, times, [file, '-t', exactly]);
+  if (passed + failed.length === 0) throw new Error(`there is no such test any more: ${test}`);
   console.log(failed[0]?.message ?? 'it does not fail any more');
   return failed.length > 0 ? 1 : 0;
 }
 
-/** Runs tests with a seed; those that failed. */
+/** Runs tests with a seed; how many passed, and those that failed. */
 function round(seed, times, tests) {
   const folder = mkdtempSync(join(tmpdir(), 'virtio-fuzz-'));
   try {
@@ -54,11 +55,17 @@ function round(seed, times, tests) {
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { ...process.env, SEED: String(seed), TIMES: String(times) },
     });
-    return JSON.parse(readFileSync(output, 'utf8')).testResults.flatMap(({ name, assertionResults }) =>
+    const { numPassedTests, testResults } = JSON.parse(readFileSync(output, 'utf8'));
+    const failed = testResults.flatMap(({ name, assertionResults }) =>
       assertionResults
         .filter(({ status }) => status === 'failed')
-        .map(({ fullName, failureMessages }) => ({ file: name, test: fullName, message: failureMessages.join('\n') })),
+        .map(({ fullName, failureMessages }) => ({
+          file: relative(root, name),
+          test: fullName,
+          message: failureMessages.join('\n'),
+        })),
     );
+    return { passed: numPassedTests, failed };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

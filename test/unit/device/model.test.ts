@@ -292,7 +292,7 @@ it.each(ringSettings)(
         await fc.asyncModelRun(() => ({ model: world, real: world }), sequence);
         await finish(world);
       }),
-      { ...RUNS, includeErrorInReport: true },
+      RUNS,
     );
   },
 );

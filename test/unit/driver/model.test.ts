@@ -238,7 +238,7 @@ it.each([
         // Headers and indirect tables are kept for the next request: so many as were ever out at once.
         expect(free - allocator.freeBytes).toBeLessThanOrEqual((steps.length + 1) * 96);
       }),
-      { ...RUNS, includeErrorInReport: true },
+      RUNS,
     );
     await rejections.stop();
     // The programs have led everywhere.
