@@ -209,7 +209,8 @@ export class Driver {
   /**
    * Resets one queue and sets it up anew (§2.6.1), while the others go on; resolves when it is in use again. Requests that
    * the device had are rejected, when it no longer touches their memory; those that waited for room, and new ones, go on
-   * after it. The memory of the new rings is taken before that of the old ones is given back.
+   * after it. The memory of the new rings is taken before that of the old ones is given back. What a type's driver keeps in a
+   * queue for the device to fill, as for input, is not offered anew.
    *
    * Refused, with nothing touched, with StateError without VIRTIO_F_RING_RESET, unless running, and while a queue is being
    * reset; with RangeError for a queue or a size that there is not. When the device fails or does not finish within the

@@ -7,6 +7,7 @@ import { serveDevice } from '../../../../src/hosts/loopback/serve.ts';
 import { GuestAllocator } from '../../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import { TransportError } from '../../../../src/spec/fault.ts';
+import { Feature } from '../../../../src/spec/features.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
 import { Inbox, messagePair } from '../../../support/message-pair.ts';
 
@@ -33,7 +34,7 @@ async function driven(
   const opened = MessageTransport.open(near);
   serveDevice(far, () => {
     beforeMake();
-    return new Device(new BlockDevice(disk), memory);
+    return new Device(new BlockDevice(disk), memory, { offer: [Feature.RING_RESET] });
   });
   const transport = await opened;
   const driver = new BlockDriver(transport, new GuestAllocator(memory, 0x1000, 0xff000));
@@ -42,6 +43,13 @@ async function driven(
 }
 
 describe('a served device', () => {
+  it('has a queue reset and set up anew', async () => {
+    const { driver } = await driven();
+    await driver.write(1, SECTOR);
+    await driver.driver.resetQueue(0, { size: 16 });
+    expect(await driver.read(1, SECTOR.length)).toEqual(SECTOR);
+  });
+
   it('answers calls', async () => {
     const { post, next } = await served();
     post({ kind: 'call', id: 7, name: 'readStatus', args: [] });
