@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { openFileDisk } from '../../src/storage/file.ts';
-import { program, Running, sha256, start, virtio, workFolder } from './virtio.ts';
+import { hasCompiler, program, Running, sha256, start, virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
 /** `script` of util-linux makes the pseudo-terminal; others of that name take other options. */
@@ -100,6 +100,27 @@ describe.skipIf(!hasScript)('virtio run on a terminal', () => {
     await again.type('head -c 7 /dev/vda; echo -again', /written-again/);
     await again.type('halt -f', /\[the guest has ended: reboot: System halted\]/);
     expect((await again.finished()).code).toBe(0);
+  });
+
+  it.skipIf(!hasCompiler)('with --suspend says what Linux has suspended, and wakes it up by a key', async () => {
+    const terminal = new Terminal('run', '--suspend', '--disk', folder.image('suspended.img'));
+    await terminal.attached();
+    const device = '/sys/bus/virtio/devices/virtio0';
+    await terminal.type(`echo 1 >${device}/suspend; echo $((1 + 1))-done`, /2-done/);
+    terminal.send(MENU);
+    await terminal.shows(/virtio> /);
+    await terminal.type('status', /│ .*suspended\.img .*SUSPEND \(0x1b\) +│ yes /);
+    await terminal.type('continue', /\[back in the guest\]/);
+    await terminal.type(`echo 0 >${device}/suspend; echo $((1 + 1))-done`, /2-done/);
+    for (let time = 1; time <= 2; time++) {
+      terminal.send('until echo freeze >/sys/power/state; do :; done 2>/dev/null; echo $((1 + 1))-awake\r');
+      // One that comes before it sleeps only keeps it from that.
+      const keys = setInterval(() => terminal.send(' '), 2000);
+      await terminal.shows(/2-awake/).finally(() => clearInterval(keys));
+    }
+    await terminal.type(`cat ${device}/suspend_stats`, /cycles 3\s+failures 0\s+resets 0/);
+    terminal.send(`${MENU}quit\r`);
+    expect((await terminal.finished()).code).toBe(0);
   });
 
   it('says of a saved machine with an image that is written in place how long it fits', async () => {
