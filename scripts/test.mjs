@@ -1,6 +1,6 @@
 // `npm test` runs everything; `npm run test:unit` what needs no guest, no browser and no network.
 // Arguments that follow are handed to vitest, as in `npm test -- test/unit/queue`.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,47 +16,72 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 let failedSteps = 0;
 
 setUp();
-if (unitOnly) suite('unit tests', process.execPath, [vitest, 'run', '--project', 'unit', ...given]);
-else if (given.length > 0) suite('tests', process.execPath, [vitest, 'run', ...given]);
-else everything();
+if (unitOnly) await suite('unit tests', process.execPath, [vitest, 'run', '--project', 'unit', ...given]);
+else if (given.length > 0) await suite('tests', process.execPath, [vitest, 'run', ...given]);
+else await everything();
 console.log(`${totals.passed} passed, ${totals.failed + failedSteps} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed + failedSteps > 0 ? 1 : 0;
 
-function everything() {
-  step('format and lint', process.execPath, [bin('@biomejs/biome', 'bin/biome'), 'check', '.']);
-  step('package', process.execPath, [bin('publint', 'src/cli.js'), '--strict']);
-  step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
+async function everything() {
+  await step('format and lint', process.execPath, [bin('@biomejs/biome', 'bin/biome'), 'check', '.']);
+  await step('package', process.execPath, [bin('publint', 'src/cli.js'), '--strict']);
+  await step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
   // The tests in a browser, against QEMU's devices, and with Linux drivers of ours are skipped without these.
   installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86', ...compiler });
-  suite('tests', process.execPath, [vitest, 'run']);
-  for (const version of OTHER_NODES) {
-    const node = ['exec', '--yes', `--package=node@${version}`, '--', 'node'];
-    suite(`unit tests on Node ${version}`, 'npm', [...node, vitest, 'run', '--project', 'unit']);
-  }
+  // Guests leave processors idle now and then: enough for the other Nodes, whose output comes when theirs has ended.
+  const others = otherNodes();
+  await suite('tests', process.execPath, [vitest, 'run']);
+  for (const output of await others) console.log(output);
 }
 
-/** Runs tests and adds up what they came to. */
-function suite(name, command, args) {
+/** The unit tests on other versions of Node, one after the other; what each had to say. */
+async function otherNodes() {
+  const outputs = [];
+  for (const version of OTHER_NODES) {
+    const node = ['exec', '--yes', `--package=node@${version}`, '--', 'node'];
+    const name = `unit tests on Node ${version}`;
+    outputs.push(await suite(name, 'npm', [...node, vitest, 'run', '--project', 'unit'], 'pipe'));
+  }
+  return outputs;
+}
+
+/** Runs tests and adds up what they came to; see `step`. */
+async function suite(name, command, args, output) {
   const folder = mkdtempSync(join(tmpdir(), 'virtio-test-'));
   try {
     const file = join(folder, 'results.json');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-    step(name, command, [...args, ...reporters]);
+    const said = await step(name, command, [...args, ...reporters], output);
     const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(file, 'utf8'));
     totals.passed += numPassedTests;
     totals.failed += numFailedTests;
     totals.skipped += numPendingTests + numTodoTests;
+    return said;
   } catch (error) {
     console.error(`${name}: no results: ${error.message}`);
+    return '';
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** Runs one program; what fails is counted, and the rest goes on. */
-function step(name, command, args) {
-  console.log(`\n== ${name}`);
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
-  if (error) console.error(`${command} could not be started: ${error.message}`);
-  if (status !== 0) failedSteps++;
+/** Runs one program; what fails is counted, and the rest goes on. With `pipe` its output is returned, not shown. */
+async function step(name, command, args, output = 'inherit') {
+  let said = `\n== ${name}\n`;
+  if (output === 'inherit') process.stdout.write(said);
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', output, output] });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text) => {
+      said += text;
+    });
+  }
+  const problem = await new Promise((resolve) => {
+    child.once('error', (error) => resolve(`${command} could not be started: ${error.message}`));
+    child.once('close', (status) => resolve(status === 0 ? undefined : `${name}: ended with ${status}`));
+  });
+  if (problem !== undefined) {
+    failedSteps++;
+    console.error(problem);
+  }
+  return said;
 }
