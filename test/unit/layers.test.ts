@@ -7,24 +7,28 @@ const src = resolve(import.meta.dirname, '../../src');
 /** What each folder may import besides itself. The same table is in docs/architecture.md. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   spec: [],
+  unix: ['spec'],
   memory: ['spec'],
   queue: ['spec', 'memory'],
   device: ['spec', 'memory', 'queue'],
   driver: ['spec', 'memory', 'queue', 'device/clock.ts'],
   devices: ['spec', 'memory', 'queue', 'device', 'driver'],
   transports: ['spec', 'memory', 'queue', 'device', 'driver'],
-  storage: ['spec', 'devices/block/disk.ts'],
-  hosts: ['spec', 'memory', 'queue', 'device', 'driver', 'devices', 'transports', 'storage'],
+  storage: ['spec', 'unix', 'devices/block/disk.ts'],
+  hosts: ['spec', 'unix', 'memory', 'queue', 'device', 'driver', 'devices', 'transports', 'storage'],
   machine: ['spec', 'memory', 'device', 'devices', 'transports', 'storage', 'hosts/v86'],
   cli: ['spec', 'memory', 'queue', 'device', 'driver', 'devices', 'transports', 'storage', 'hosts', 'machine'],
 };
 
-/** Who may import Node's own modules, and which packages from npm. */
+/** Who may import Node's own modules and `unix`, and which packages from npm. */
 const PLATFORM: Readonly<Record<string, readonly string[]>> = {
   'storage/file.ts': [],
   'storage/node/': ['fs-native-extensions'],
   'hosts/loopback/node': [],
   'hosts/qtest/': ['koffi'],
+  'hosts/vfio-user/': [],
+  'hosts/vhost-user/': [],
+  'unix/': ['koffi'],
   'machine/': ['v86'],
   'cli/': ['cli-table3', 'commander', 'listr2'],
 };
@@ -84,6 +88,8 @@ describe('the layers', () => {
         return !to.startsWith('node:') && !PLATFORM[room]!.includes(to);
       });
     expect(wrong).toEqual([]);
+    const toUnix = local.filter(({ from, to }) => to.startsWith('unix/') && !from.startsWith('unix/'));
+    expect(toUnix.filter(({ from }) => !Object.keys(PLATFORM).some((start) => from.startsWith(start)))).toEqual([]);
   });
 
   it('import files, not the index of a folder', () => {
