@@ -15,7 +15,7 @@ export interface MemoryRegion {
   readonly view: DataView;
   /** 16-bit words for `Atomics`; guest-physical word n of the region is `words[n]`. */
   readonly words: Uint16Array;
-  /** Another thread may have it, too. */
+  /** Another thread, or another process, may have it, too. */
   readonly shared: boolean;
 }
 
@@ -55,10 +55,11 @@ export class GuestMemory {
   }
 
   /**
-   * Adds a region. The caller keeps owning `bytes`, whose offset in its buffer is even.
+   * Adds a region. The caller keeps owning `bytes`, whose offset in its buffer is even. Those of a SharedArrayBuffer are shared
+   * anyway; of those in an ArrayBuffer that another process has mapped the caller says so.
    * Throws RangeError when it overlaps another region or is not addressable.
    */
-  add(address: GuestAddress, bytes: Uint8Array): MemoryRegion {
+  add(address: GuestAddress, bytes: Uint8Array, options: { readonly shared?: boolean } = {}): MemoryRegion {
     const end = address + bytes.length;
     if (!Number.isSafeInteger(address) || address < 0 || !Number.isSafeInteger(end) || address % 2 !== 0) {
       throw new RangeError(`a region at ${address} of ${bytes.length} bytes is not addressable`);
@@ -66,7 +67,8 @@ export class GuestMemory {
     if (this.#regions.some((r) => address < r.address + r.size && r.address < end)) {
       throw new RangeError(`a region at ${address} of ${bytes.length} bytes overlaps another one`);
     }
-    const region: MutableRegion = { address, size: bytes.length, ...windows(bytes) };
+    const shared = options.shared ?? false;
+    const region: MutableRegion = { address, size: bytes.length, ...windows(bytes, shared) };
     this.#regions.push(region);
     this.#changed();
     return region;
@@ -79,12 +81,12 @@ export class GuestMemory {
     this.#changed();
   }
 
-  /** Puts other bytes of the same length behind a region, as after WebAssembly memory has grown. */
+  /** Puts other bytes of the same length behind a region, as after WebAssembly memory has grown; shared if those before were. */
   replace(region: MemoryRegion, bytes: Uint8Array): void {
     const index = this.#regions.indexOf(region as MutableRegion);
     if (index < 0) throw new RangeError('this region is not part of the memory');
     if (bytes.length !== region.size) throw new RangeError(`a region of ${region.size} bytes is given ${bytes.length}`);
-    Object.assign(this.#regions[index]!, windows(bytes));
+    Object.assign(this.#regions[index]!, windows(bytes, region.shared));
     this.#changed();
   }
 
@@ -116,13 +118,13 @@ export class GuestMemory {
   }
 }
 
-function windows(bytes: Uint8Array): Pick<MemoryRegion, 'bytes' | 'view' | 'words' | 'shared'> {
+function windows(bytes: Uint8Array, shared: boolean): Pick<MemoryRegion, 'bytes' | 'view' | 'words' | 'shared'> {
   if (bytes.byteOffset % 2 !== 0) throw new RangeError('the bytes of a region start at an odd offset of their buffer');
   return {
     bytes,
     view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     words: new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1),
-    shared: !(bytes.buffer instanceof ArrayBuffer),
+    shared: shared || !(bytes.buffer instanceof ArrayBuffer),
   };
 }
 

@@ -112,3 +112,13 @@ it('keeps words, view and bytes over one memory, for a region that starts anywhe
   expect(loadAcquire(region, 6)).toBe(0xff34);
   expect(region.words).toHaveLength(0x10);
 });
+
+it('takes bytes for shared when they are in a SharedArrayBuffer, or when it is told that another process has them', () => {
+  const memory = new GuestMemory();
+  expect(memory.add(0x0000, new Uint8Array(0x10)).shared).toBe(false);
+  expect(memory.add(0x1000, new Uint8Array(new SharedArrayBuffer(0x10))).shared).toBe(true);
+  const region = memory.add(0x2000, new Uint8Array(0x10), { shared: true });
+  expect(region.shared).toBe(true);
+  memory.replace(region, new Uint8Array(0x10));
+  expect(region.shared).toBe(true);
+});
