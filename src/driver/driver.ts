@@ -1,9 +1,11 @@
 import { type Clock, systemClock } from '../device/clock.ts';
 import type { GuestAllocator } from '../memory/allocator.ts';
+import type { AccessWidth } from '../spec/access-width.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
 import { type AbortSignalLike, throwIfAborted } from './abort-signal.ts';
+import { type ConfigField, readConfigFields } from './config-fields.ts';
 import { DriverQueues } from './driver-queues.ts';
 import type { DriverType } from './driver-type.ts';
 import { Life } from './life.ts';
@@ -56,7 +58,6 @@ const GENERIC: FeatureSet = featureSet(
   Feature.SUSPEND,
 );
 const DEFAULT_LIMIT_MS = 10_000;
-const CONFIG_ATTEMPTS = 100;
 /** What a register reads as when there is no device behind it. */
 const GONE = 0xff;
 
@@ -238,28 +239,17 @@ export class Driver {
     life.queueInReset = undefined;
   }
 
-  /**
-   * `length` bytes of the configuration space, all of one generation (§2.5.1). Rejects with ProtocolError when the
-   * generation does not settle.
-   */
-  async readConfig(offset: number, length: number): Promise<DataView> {
-    for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
-      const before = await this.transport.readConfigGeneration();
-      const bytes = await this.transport.readConfig(offset, length);
-      if ((await this.transport.readConfigGeneration()) === before) {
-        return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      }
-    }
-    throw new ProtocolError(
-      'config.device.generation',
-      `the configuration changed during each of ${CONFIG_ATTEMPTS} reads`,
-    );
+  /** The values of these fields of the configuration space; see `readConfigFields`. */
+  readConfig<Name extends string>(
+    fields: Readonly<Record<Name, ConfigField>>,
+  ): Promise<Readonly<Record<Name, number>>> {
+    return readConfigFields(this.transport, fields);
   }
 
   /** Writes one field of the configuration space. */
-  async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
+  async writeConfig({ offset, bytes }: ConfigField & { readonly bytes: AccessWidth }, value: number): Promise<void> {
     this.requireRunning('writeConfig');
-    await this.transport.writeConfig(offset, bytes);
+    await this.transport.writeConfig(offset, bytes, value);
   }
 
   #requireNoQueueReset(what: string): void {

@@ -1,4 +1,5 @@
 import type { QueueLayout } from '../queue/device-queue.ts';
+import type { AccessWidth } from '../spec/access-width.ts';
 import type { FeatureSet } from '../spec/features.ts';
 
 /** A value now, where the registers are a function call away, or later, where they are behind a socket or a worker. */
@@ -21,10 +22,9 @@ export interface DriverTransport {
   enableQueue(index: number, layout: QueueLayout): Later<void>;
 
   readConfigGeneration(): Later<number>;
-  /** `length` bytes of the configuration space; bytes beyond its end read 0. */
-  readConfig(offset: number, length: number): Later<Uint8Array>;
-  /** Writes one field of 1, 2 or 4 bytes. */
-  writeConfig(offset: number, bytes: Uint8Array): Later<void>;
+  /** A field of the configuration space, in one access of its own width; 0 beyond the end of the space. */
+  readConfig(offset: number, width: AccessWidth): Later<number>;
+  writeConfig(offset: number, width: AccessWidth, value: number): Later<void>;
 
   /** Asks for the reset of one queue (§2.6.1); only with VIRTIO_F_RING_RESET. */
   resetQueue(index: number): Later<void>;

@@ -1,3 +1,4 @@
+export * from './access-width.ts';
 export * from './device-ids.ts';
 export * from './fault.ts';
 export * from './features.ts';

@@ -24,6 +24,27 @@ export const PciHeader = {
 export const PciCommand = { IO: 0x0001, MEMORY: 0x0002, BUS_MASTER: 0x0004, INTX_DISABLE: 0x0400 } as const;
 export const PciStatus = { INTERRUPT: 0x0008, CAPABILITIES: 0x0010 } as const;
 export const PCI_CAPABILITY_VENDOR = 0x09;
+export const PCI_CAPABILITY_MSIX = 0x11;
+
+/** The MSI-X capability, from its id on, and the table it leads to (PCI 3.0, 6.8.2). */
+export const Msix = {
+  CONTROL: 2,
+  TABLE: 4,
+  PENDING: 8,
+  BYTES: 12,
+  /** Bits of the control register; the lowest 11 are the number of vectors less one. */
+  ENABLE: 0x8000,
+  MASK_ALL: 0x4000,
+  LAST_VECTOR: 0x07ff,
+  /** The BAR of table and pending bits is in the lowest 3 bits of their offset. */
+  BAR_BITS: 7,
+  ENTRY_BYTES: 16,
+  ENTRY_ADDRESS: 0,
+  ENTRY_DATA: 8,
+  ENTRY_CONTROL: 12,
+  /** Bit of an entry's control word. */
+  MASKED: 1,
+} as const;
 
 /** struct virtio_pci_cap (§4.1.4). */
 export const VirtioPciCap = {
@@ -36,6 +57,10 @@ export const VirtioPciCap = {
   OFFSET: 8,
   SIZE: 12,
   BYTES: 16,
+  /** Only in 64-bit capabilities: the upper halves, and how long those are (§4.1.4.7). */
+  OFFSET_HIGH: 16,
+  SIZE_HIGH: 20,
+  BYTES_64: 24,
   /** Only in the notification capability (§4.1.4.4). */
   NOTIFY_MULTIPLIER: 16,
   /** Only in the PCI configuration access capability (§4.1.4.9). */

@@ -14,12 +14,12 @@ import { describeStatus } from '../../src/spec/status.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { MmioDevice } from '../../src/transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
-import { ioLayout, memoryLayout, PciDevice } from '../../src/transports/pci/device.ts';
+import { ioLayout, memoryLayout, PciDevice, type PciDeviceOptions } from '../../src/transports/pci/device.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { WindowAccess } from './window-access.ts';
 
 /** How a driver reaches its device, all within one thread. */
-export const ways = ['direct', 'pci io', 'pci memory', 'mmio'] as const;
+export const ways = ['direct', 'pci io', 'pci memory', 'pci msix', 'mmio'] as const;
 /** `pci window` is for the suites that ask for it: every register through the PCI configuration access capability. */
 export type Way = (typeof ways)[number] | 'pci window';
 
@@ -55,16 +55,24 @@ async function connectMmio(device: Device): Promise<Connection> {
 }
 
 async function connectPci(device: Device, way: Way): Promise<Connection> {
-  const layout = way === 'pci io' ? ioLayout : memoryLayout;
-  const pci = new PciDevice(device, { layout });
+  const options = pciOptions(device, way);
+  const pci = new PciDevice(device, options);
   const bus = new PciLoopback(pci);
   const replace = (next: Device): PciDevice => {
-    const fn = new PciDevice(next, { layout });
+    const fn = new PciDevice(next, options);
     bus.connect(fn);
     return fn;
   };
   const access = way === 'pci window' ? new WindowAccess(bus) : bus;
   return { transport: await PciDriverTransport.open(access), pci, mmio: undefined, bus, replace };
+}
+
+/** How a function of a way is made: with INTx alone, or with a vector for each event. */
+export function pciOptions(device: Device, way: Way): PciDeviceOptions {
+  return {
+    layout: way === 'pci io' ? ioLayout : memoryLayout,
+    vectors: way === 'pci msix' ? 1 + device.queues.length : 0,
+  };
 }
 
 /** What a device showed, in order: `status ...`, `used 0`, `config`, `refused ...`, `failed ...`. */

@@ -2,7 +2,9 @@ import type { DriverTransport, Later } from '../../src/driver/transport.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import type { QueueLayout } from '../../src/queue/device-queue.ts';
 import { SplitDeviceQueue } from '../../src/queue/split-device-queue.ts';
+import type { AccessWidth } from '../../src/spec/access-width.ts';
 import { Feature, type FeatureSet, featureSet } from '../../src/spec/features.ts';
+import { field } from './field.ts';
 
 /**
  * A device that does what a test tells it, lawful or not. It notes every access; `onStatus` decides what a status write
@@ -83,8 +85,8 @@ export class ScriptedDevice implements DriverTransport {
     return this.generation;
   }
 
-  readConfig(offset: number, length: number): Uint8Array {
-    return this.config.slice(offset, offset + length);
+  readConfig(offset: number, width: AccessWidth): number {
+    return field(this.config, offset, width);
   }
 
   writeConfig(offset: number): void {

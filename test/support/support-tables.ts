@@ -46,6 +46,8 @@ const ON_REQUEST = [Feature.IN_ORDER, Feature.NOTIFICATION_DATA, Feature.NOTIF_C
 const WAYS: Readonly<Record<string, (device: Device) => Promise<DriverTransport>>> = {
   'direct calls': async (device) => new DirectTransport(device),
   'PCI, INTx': (device) => PciDriverTransport.open(new PciLoopback(new PciDevice(device))),
+  'PCI, MSI-X': (device) =>
+    PciDriverTransport.open(new PciLoopback(new PciDevice(device, { vectors: 1 + device.queues.length }))),
   'MMIO, version 2': async (device) => (await MmioDriverTransport.open(new MmioLoopback(new MmioDevice(device))))!,
   'messages to a worker': async (device) => {
     const [near, far] = messagePair();

@@ -12,14 +12,13 @@ import type { DriverQueue } from '../../src/queue/driver-queue.ts';
 import { Feature, type FeatureSet, featureSet } from '../../src/spec/features.ts';
 import { MmioDevice } from '../../src/transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
-import { ioLayout, memoryLayout, PciDevice } from '../../src/transports/pci/device.ts';
+import { PciDevice } from '../../src/transports/pci/device.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { ControlledType, EVENTS } from './controlled-type.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type QueueKind, queueKinds } from './queue-pair.ts';
+import { pciOptions, ways } from './rig.ts';
 
-/** How a driver reaches its device. */
-export const ways = ['direct', 'pci io', 'pci memory', 'mmio'] as const;
 export type Way = (typeof ways)[number];
 
 /** What the suspend suite runs on. */
@@ -205,12 +204,14 @@ export class SuspendRig {
   /** The configuration space, and its generation before and after. */
   async readConfig(offset: number, length: number): Promise<{ bytes: Uint8Array; before: number; after: number }> {
     const before = await this.transport.readConfigGeneration();
-    const bytes = await this.transport.readConfig(offset, length);
+    const bytes = new Uint8Array(length);
+    for (let i = 0; i < length; i++) bytes[i] = await this.transport.readConfig(offset + i, 1);
     return { bytes, before, after: await this.transport.readConfigGeneration() };
   }
 
-  /** Pending interrupts as the transport's register shows them, and its line; undefined where there is no register. */
+  /** Whether the interrupt line is up; undefined where there is none in use. */
   get interruptPending(): boolean | undefined {
+    if (this.setting.way === 'pci msix') return undefined;
     return this.pci?.interruptLine ?? this.mmio?.interruptLine;
   }
 
@@ -282,14 +283,12 @@ export class SuspendRig {
         bus.connect(this.mmio);
       };
     } else {
-      const layout = way === 'pci io' ? ioLayout : memoryLayout;
-      this.pci = new PciDevice(this.device, { layout });
+      const options = pciOptions(this.device, way);
+      this.pci = new PciDevice(this.device, options);
       const bus = new PciLoopback(this.pci);
       this.transport = await PciDriverTransport.open(bus);
       this.#connect = (device) => {
-        const { configSpace } = this.pci!;
-        this.pci = new PciDevice(device, { layout });
-        this.pci.configSpace.set(configSpace);
+        this.pci = new PciDevice(device, options);
         bus.connect(this.pci);
       };
     }

@@ -1,7 +1,7 @@
 import type { PciLoopback } from '../../src/hosts/loopback/pci.ts';
+import type { AccessWidth } from '../../src/spec/access-width.ts';
 import { PCI_CAPABILITY_VENDOR, PciHeader, VirtioPciCap, VirtioPciCapType } from '../../src/spec/pci.ts';
 import type { PciAccess } from '../../src/transports/pci/driver.ts';
-import type { AccessWidth } from '../../src/transports/pci/function.ts';
 
 /** A driver that reaches the BARs through the PCI configuration access capability alone (§4.1.4.9). */
 export class WindowAccess implements PciAccess {

@@ -90,7 +90,7 @@ describe.each(settings)('while suspended, over %s:', (_, setting) => {
 
   it('a configuration write is ignored, then and after the resume', async () => {
     const rig = await suspended(setting);
-    await rig.transport.writeConfig(ControlledConfig.KNOB, Uint8Array.of(9));
+    await rig.transport.writeConfig(ControlledConfig.KNOB, 1, 9);
     expect([...(await rig.readConfig(ControlledConfig.KNOB, 1)).bytes]).toEqual([0]);
     rig.resume();
     expect([...(await rig.readConfig(ControlledConfig.KNOB, 1)).bytes]).toEqual([0]);
@@ -99,7 +99,7 @@ describe.each(settings)('while suspended, over %s:', (_, setting) => {
 
   it('a field that a driver may write at any time takes the write', async () => {
     const rig = await suspended(setting);
-    await rig.transport.writeConfig(ControlledConfig.URGENT, Uint8Array.of(33));
+    await rig.transport.writeConfig(ControlledConfig.URGENT, 1, 33);
     expect(rig.type.log).toContain('urgent 33');
     expect(rig.status).toBe(0x1b);
   });
@@ -133,7 +133,10 @@ describe.each(settings)('while suspended, over %s:', (_, setting) => {
 
   it('a queue that is not enabled cannot be', async () => {
     const rig = await suspended(setting, { leaveOut: [MORE_REQUESTS] });
-    await rig.transport.enableQueue(MORE_REQUESTS, rig.queues[MORE_REQUESTS]!.layout);
+    const enabling = Promise.resolve(rig.transport.enableQueue(MORE_REQUESTS, rig.queues[MORE_REQUESTS]!.layout));
+    // With MSI-X it is noticed: vectors stay as they are, too.
+    if (setting.way === 'pci msix') await expect(enabling).rejects.toMatchObject({ rule: 'pci.device.msix.4' });
+    else await enabling;
     expect(rig.device.queues[MORE_REQUESTS]).toMatchObject({ enabled: false, descriptorArea: 0 });
     rig.expose(MORE_REQUESTS, 1);
     await rig.untouched(() => rig.kick(MORE_REQUESTS));
@@ -156,28 +159,32 @@ describe.each(settings.filter(([, { way }]) => way !== 'direct'))(
       expect(registers(rig).readAll()).toEqual(before);
     });
 
-    it('an interrupt that was pending before stays so until it is read or acknowledged, and does not come back', async () => {
-      const rig = await SuspendRig.start(setting);
-      const { transport } = rig;
-      const line = (): boolean | undefined => rig.interruptPending;
-      // A driver whose interrupts are masked: nobody reads the register.
-      const silent = (rig.pci ?? rig.mmio)!;
-      const { onInterruptLine } = silent;
-      silent.onInterruptLine = () => {};
-      rig.expose(REQUESTS, 1);
-      transport.kick(REQUESTS);
-      expect(line()).toBe(true);
-      rig.suspend();
-      rig.type.change(4);
-      expect(line()).toBe(true);
-      expect(registers(rig).readInterrupt()).toBe(1);
-      expect(line()).toBe(false);
-      rig.kick(REQUESTS);
-      expect(registers(rig).readInterrupt()).toBe(0);
-      silent.onInterruptLine = onInterruptLine;
-      rig.resume();
-      expect(rig.events.at(-1)).toBe('config');
-    });
+    // Messages wait elsewhere: see msix.test.ts.
+    it.skipIf(setting.way === 'pci msix')(
+      'an interrupt that was pending before stays so until it is read or acknowledged, and does not come back',
+      async () => {
+        const rig = await SuspendRig.start(setting);
+        const { transport } = rig;
+        const line = (): boolean | undefined => rig.interruptPending;
+        // A driver whose interrupts are masked: nobody reads the register.
+        const silent = (rig.pci ?? rig.mmio)!;
+        const { onInterruptLine } = silent;
+        silent.onInterruptLine = () => {};
+        rig.expose(REQUESTS, 1);
+        transport.kick(REQUESTS);
+        expect(line()).toBe(true);
+        rig.suspend();
+        rig.type.change(4);
+        expect(line()).toBe(true);
+        expect(registers(rig).readInterrupt()).toBe(1);
+        expect(line()).toBe(false);
+        rig.kick(REQUESTS);
+        expect(registers(rig).readInterrupt()).toBe(0);
+        silent.onInterruptLine = onInterruptLine;
+        rig.resume();
+        expect(rig.events.at(-1)).toBe('config');
+      },
+    );
 
     it('a queue reset ends that queue at once, touches no ring, and it is not used after the resume', async () => {
       const rig = await suspended(setting, { offer: [Feature.RING_RESET] });

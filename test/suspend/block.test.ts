@@ -69,7 +69,7 @@ describe.each(blockSettings)('a block device and its driver, over %s:', (_, opti
     const read = driver.read(7, SECTOR);
     await turn();
     // The interrupt finds a driver that is busy elsewhere: what is pending stays in the register.
-    const registers = pci ?? mmio;
+    const registers = options.way === 'pci msix' ? undefined : (pci ?? mmio);
     if (registers !== undefined) registers.onInterruptLine = () => {};
     const { onUsedBuffer } = transport;
     let calls = 0;
@@ -124,7 +124,7 @@ describe.each(blockSettings)('a block device and its driver, over %s:', (_, opti
   it('a disk that grows and shrinks while suspended is told once, after the device runs', async () => {
     const rig = await startSlowDisk(options);
     const { driver, transport, behind, events, pci, mmio } = rig;
-    const capacity = async (): Promise<number[]> => [...(await transport.readConfig(BlockConfig.CAPACITY, 8))];
+    const capacity = async (): Promise<number> => transport.readConfig(BlockConfig.CAPACITY, 4);
     await suspend(rig);
     const before = await capacity();
     const generation = await transport.readConfigGeneration();
@@ -146,10 +146,10 @@ describe.each(blockSettings)('a block device and its driver, over %s:', (_, opti
     const rig = await startSlowDisk(options);
     const { driver, transport, disk } = rig;
     await suspend(rig);
-    await transport.writeConfig(BlockConfig.WRITEBACK, Uint8Array.of(0));
-    expect([...(await transport.readConfig(BlockConfig.WRITEBACK, 1))]).toEqual([1]);
+    await transport.writeConfig(BlockConfig.WRITEBACK, 1, 0);
+    expect(await transport.readConfig(BlockConfig.WRITEBACK, 1)).toBe(1);
     await driver.resume();
-    expect([...(await transport.readConfig(BlockConfig.WRITEBACK, 1))]).toEqual([1]);
+    expect(await transport.readConfig(BlockConfig.WRITEBACK, 1)).toBe(1);
     await driver.write(1, pattern(SECTOR, 9));
     expect(disk.log.map(({ operation }) => operation)).toEqual(['write']);
   });

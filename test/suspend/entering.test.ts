@@ -123,7 +123,7 @@ describe.each(settings)('entering a suspend, over %s:', (_, setting) => {
     rig.type.answering = 'when told';
     rig.send(REQUESTS, 1);
     rig.suspend();
-    await rig.transport.writeConfig(4, Uint8Array.of(9));
+    await rig.transport.writeConfig(4, 1, 9);
     expect(rig.type.knob).toBe(9);
     rig.type.answer();
     expect([...(await rig.readConfig(4, 1)).bytes]).toEqual([9]);

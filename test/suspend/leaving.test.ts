@@ -48,7 +48,7 @@ describe.each(settings)('leaving a suspend, over %s:', (_, setting) => {
       for (const queue of rig.queues.keys()) rig.kick(queue);
       rig.type.arrive(event++);
       rig.type.change(event);
-      await rig.transport.writeConfig(4, Uint8Array.of(1));
+      await rig.transport.writeConfig(4, 1, 1);
     });
     expect(rig.events).toEqual([]);
     rig.type.steps.shift()!.settle();

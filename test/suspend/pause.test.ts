@@ -41,7 +41,7 @@ describe.each(settings)('while paused by its host, over %s,', (_, setting) => {
 
   it('a device takes configuration writes of its driver', async () => {
     const rig = await paused(setting);
-    await rig.transport.writeConfig(ControlledConfig.KNOB, Uint8Array.of(9));
+    await rig.transport.writeConfig(ControlledConfig.KNOB, 1, 9);
     expect([...(await rig.readConfig(ControlledConfig.KNOB, 1)).bytes]).toEqual([9]);
     expect(rig.events).toEqual([]);
   });

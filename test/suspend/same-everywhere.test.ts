@@ -15,7 +15,7 @@ import { runs } from '../support/runs.ts';
 const RUNS = runs(20_261_123, 60);
 const QUEUE_SIZE = 4;
 const MEMORY_BYTES = 0x4000;
-const OTHER_WAYS: readonly Way[] = ['pci io', 'pci memory', 'mmio', 'pci window'];
+const OTHER_WAYS: readonly Way[] = ['pci io', 'pci memory', 'pci msix', 'mmio', 'pci window'];
 
 /** A device with a back-end that does what it is told, and a driver that does so, too, lawful or not. */
 class World {
@@ -94,7 +94,7 @@ class World {
   }
 
   async writeKnob(value: number): Promise<void> {
-    await this.#connection.transport.writeConfig(ControlledConfig.KNOB, Uint8Array.of(value));
+    await this.#connection.transport.writeConfig(ControlledConfig.KNOB, 1, value);
   }
 
   /** What the registers show. */
@@ -103,7 +103,9 @@ class World {
     const status = await transport.readStatus();
     const generation = await transport.readConfigGeneration();
     this.trace.push(`status 0x${status.toString(16)}, configuration ${generation}`);
-    this.trace.push(`${await transport.readConfig(0, ControlledConfig.BYTES)}`);
+    const values: number[] = [];
+    for (let at = 0; at < ControlledConfig.BYTES; at++) values.push(await transport.readConfig(at, 1));
+    this.trace.push(`${values}`);
   }
 }
 

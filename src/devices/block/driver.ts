@@ -153,7 +153,7 @@ export class BlockDriver {
     if (!hasFeature(this.driver.features, BlockFeature.CONFIG_WCE)) {
       throw new StateError('setWriteback: the device does not offer VIRTIO_BLK_F_CONFIG_WCE');
     }
-    await this.driver.writeConfig(BlockConfig.WRITEBACK, Uint8Array.of(on === 'writeback' ? 1 : 0));
+    await this.driver.writeConfig({ offset: BlockConfig.WRITEBACK, bytes: 1 }, on === 'writeback' ? 1 : 0);
   }
 
   async #range(
@@ -230,15 +230,21 @@ export class BlockDriver {
   }
 
   async #readInfo(features: FeatureSet): Promise<BlockInfo> {
-    const view = await this.driver.readConfig(0, BlockConfig.BYTES);
     const has = (bit: number): boolean => hasFeature(features, bit);
+    const { capacity, blockSize, sizeMax, segMax, queues } = await this.driver.readConfig({
+      capacity: { offset: BlockConfig.CAPACITY, bytes: 8 },
+      sizeMax: { offset: BlockConfig.SIZE_MAX, bytes: 4 },
+      segMax: { offset: BlockConfig.SEG_MAX, bytes: 4 },
+      blockSize: { offset: BlockConfig.BLK_SIZE, bytes: 4 },
+      queues: { offset: BlockConfig.NUM_QUEUES, bytes: 2 },
+    });
     const info: BlockInfo = {
-      capacitySectors: Number(view.getBigUint64(BlockConfig.CAPACITY, true)),
+      capacitySectors: capacity,
       readOnly: has(BlockFeature.RO),
-      blockSize: has(BlockFeature.BLK_SIZE) ? view.getUint32(BlockConfig.BLK_SIZE, true) : SECTOR_BYTES,
-      sizeMax: has(BlockFeature.SIZE_MAX) ? view.getUint32(BlockConfig.SIZE_MAX, true) : 0xffff_ffff,
-      segMax: has(BlockFeature.SEG_MAX) ? view.getUint32(BlockConfig.SEG_MAX, true) : 1,
-      queues: has(BlockFeature.MQ) ? Math.max(1, view.getUint16(BlockConfig.NUM_QUEUES, true)) : 1,
+      blockSize: has(BlockFeature.BLK_SIZE) ? blockSize : SECTOR_BYTES,
+      sizeMax: has(BlockFeature.SIZE_MAX) ? sizeMax : 0xffff_ffff,
+      segMax: has(BlockFeature.SEG_MAX) ? segMax : 1,
+      queues: has(BlockFeature.MQ) ? Math.max(1, queues) : 1,
     };
     this.#info = info;
     return info;

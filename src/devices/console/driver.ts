@@ -6,7 +6,7 @@ import type { GuestAllocator, GuestSlice } from '../../memory/allocator.ts';
 import { BufferList } from '../../queue/buffer-list.ts';
 import { DeviceId } from '../../spec/device-ids.ts';
 import { featureSet, hasFeature } from '../../spec/features.ts';
-import { ConsoleConfig, ConsoleFeature, ConsoleQueue, type ConsoleSize, readSize, type SizeOrder } from './layout.ts';
+import { ConsoleConfig, ConsoleFeature, ConsoleQueue, type ConsoleSize, type SizeOrder, sizeOf } from './layout.ts';
 
 export interface ConsoleDriverOptions extends DriverOptions {
   readonly sizeOrder?: SizeOrder;
@@ -119,6 +119,10 @@ export class ConsoleDriver {
   }
 
   async #readSize(): Promise<ConsoleSize> {
-    return readSize(await this.driver.readConfig(0, ConsoleConfig.MAX_NR_PORTS), this.#options.sizeOrder);
+    const { first, second } = await this.driver.readConfig({
+      first: { offset: ConsoleConfig.ROWS, bytes: 2 },
+      second: { offset: ConsoleConfig.COLS, bytes: 2 },
+    });
+    return sizeOf(first, second, this.#options.sizeOrder);
   }
 }

@@ -24,10 +24,8 @@ export interface ConsoleSize {
  */
 export type SizeOrder = 'standard' | 'before-1.4';
 
-/** The size in a configuration space. */
-export function readSize(view: DataView, order: SizeOrder = 'standard'): ConsoleSize {
-  const first = view.getUint16(ConsoleConfig.ROWS, true);
-  const second = view.getUint16(ConsoleConfig.COLS, true);
+/** The size, by the two fields of a configuration space. */
+export function sizeOf(first: number, second: number, order: SizeOrder = 'standard'): ConsoleSize {
   return order === 'standard' ? { rows: first, columns: second } : { rows: second, columns: first };
 }
 

@@ -1,3 +1,4 @@
+import type { ConfigField } from '../../driver/config-fields.ts';
 import { Driver, type DriverOptions, type TransitionOptions } from '../../driver/driver.ts';
 import type { DriverType } from '../../driver/driver-type.ts';
 import type { QueuedRequest } from '../../driver/request-queue.ts';
@@ -8,6 +9,12 @@ import { DeviceId } from '../../spec/device-ids.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../../spec/features.ts';
 import { Ethernet, longestFrame, NetConfig, NetFeature, NetHeader, NetMtu, NetQueue, NetStatus } from './layout.ts';
+
+/** The address is a field of single bytes. */
+const MAC_BYTES = ['mac0', 'mac1', 'mac2', 'mac3', 'mac4', 'mac5'] as const;
+const MAC_FIELDS = Object.fromEntries(
+  MAC_BYTES.map((name, n) => [name, { offset: NetConfig.MAC + n, bytes: 1 }]),
+) as Readonly<Record<(typeof MAC_BYTES)[number], ConfigField>>;
 
 export interface NetDriverOptions extends DriverOptions {
   /** Buffers that wait for frames, each large enough for any. 32. */
@@ -136,13 +143,17 @@ export class NetDriver {
   }
 
   async #readInfo(features: FeatureSet): Promise<NetInfo> {
-    const view = await this.driver.readConfig(0, NetConfig.BYTES);
+    const values = await this.driver.readConfig({
+      ...MAC_FIELDS,
+      status: { offset: NetConfig.STATUS, bytes: 2 },
+      mtu: { offset: NetConfig.MTU, bytes: 2 },
+    });
     const has = (bit: number): boolean => hasFeature(features, bit);
-    const mtu = has(NetFeature.MTU) ? view.getUint16(NetConfig.MTU, true) : Ethernet.MTU;
+    const mtu = has(NetFeature.MTU) ? values.mtu : Ethernet.MTU;
     if (mtu < NetMtu.MIN) throw new ProtocolError('net.device.config.2', `the device has an MTU of ${mtu}`);
-    const isUp = !has(NetFeature.STATUS) || (view.getUint16(NetConfig.STATUS, true) & NetStatus.LINK_UP) !== 0;
+    const isUp = !has(NetFeature.STATUS) || (values.status & NetStatus.LINK_UP) !== 0;
     return {
-      mac: has(NetFeature.MAC) ? new Uint8Array(view.buffer, view.byteOffset + NetConfig.MAC, 6) : undefined,
+      mac: has(NetFeature.MAC) ? Uint8Array.from(MAC_BYTES, (name) => values[name]) : undefined,
       link: isUp ? 'up' : 'down',
       mtu,
     };

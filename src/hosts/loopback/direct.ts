@@ -1,6 +1,7 @@
 import type { Device } from '../../device/device.ts';
 import type { DriverTransport } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import type { FeatureSet } from '../../spec/features.ts';
 
 /**
@@ -59,13 +60,12 @@ export class DirectTransport implements DriverTransport {
     return this.#device.configGeneration;
   }
 
-  readConfig(offset: number, length: number): Uint8Array {
-    return Uint8Array.from({ length }, (_, i) => this.#device.readConfig(offset + i, 1));
+  readConfig(offset: number, width: AccessWidth): number {
+    return this.#device.readConfig(offset, width);
   }
 
-  writeConfig(offset: number, bytes: Uint8Array): void {
-    const value = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0);
-    this.#device.writeConfig(offset, bytes.length, value);
+  writeConfig(offset: number, width: AccessWidth, value: number): void {
+    this.#device.writeConfig(offset, width, value);
   }
 
   resetQueue(index: number): void {

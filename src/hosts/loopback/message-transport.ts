@@ -1,5 +1,6 @@
 import type { DriverTransport } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { TransportError } from '../../spec/fault.ts';
 import type { FeatureSet } from '../../spec/features.ts';
 import type { CallName, DeviceCalls, DeviceMessage, DriverMessage, MessageEnd } from './messages.ts';
@@ -104,12 +105,12 @@ export class MessageTransport implements DriverTransport {
     return this.call('readConfigGeneration');
   }
 
-  readConfig(offset: number, length: number): Promise<Uint8Array> {
-    return this.call('readConfig', offset, length);
+  readConfig(offset: number, width: AccessWidth): Promise<number> {
+    return this.call('readConfig', offset, width);
   }
 
-  writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
-    return this.call('writeConfig', offset, bytes);
+  writeConfig(offset: number, width: AccessWidth, value: number): Promise<void> {
+    return this.call('writeConfig', offset, width, value);
   }
 
   kick(queue: number): void {

@@ -1,6 +1,6 @@
+import type { AccessWidth } from '../../spec/access-width.ts';
 import type { MmioDevice } from '../../transports/mmio/device.ts';
 import type { MmioAccess } from '../../transports/mmio/driver.ts';
-import type { AccessWidth } from '../../transports/pci/function.ts';
 
 /** A bus of one MMIO device and one driver: accesses are calls, the interrupt line is a call back. */
 export class MmioLoopback implements MmioAccess {

@@ -1,9 +1,21 @@
+import type { AccessWidth } from '../../spec/access-width.ts';
 import type { PciAccess } from '../../transports/pci/driver.ts';
-import type { AccessWidth, PciFunction } from '../../transports/pci/function.ts';
+import type { PciMessages } from '../../transports/pci/driver-vectors.ts';
+import type { PciFunction } from '../../transports/pci/function.ts';
 
-/** A PCI bus of one function and one driver: accesses are calls, the interrupt line is a call back. */
+/** Where messages go: what x86 has there. The data is the vector. */
+const MESSAGE_ADDRESS = 0xfee0_0000;
+
+/** A PCI bus of one function and one driver: accesses are calls; the interrupt line and messages are calls back. */
 export class PciLoopback implements PciAccess {
   onInterrupt: (() => void) | undefined;
+  readonly messages: PciMessages = {
+    messageFor: (vector, handler) => {
+      this.#handlers[vector] = handler;
+      return { address: MESSAGE_ADDRESS, data: vector };
+    },
+  };
+  readonly #handlers: (() => void)[] = [];
   #function!: PciFunction;
 
   constructor(fn: PciFunction) {
@@ -15,6 +27,9 @@ export class PciLoopback implements PciAccess {
     this.#function = fn;
     fn.onInterruptLine = (asserted) => {
       if (asserted) this.onInterrupt?.();
+    };
+    fn.onMessage = (address, data) => {
+      if (address === MESSAGE_ADDRESS) this.#handlers[data]?.();
     };
     if (fn.interruptLine) this.onInterrupt?.();
   }

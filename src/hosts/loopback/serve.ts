@@ -2,9 +2,6 @@ import type { Device } from '../../device/device.ts';
 import { DirectTransport } from './direct.ts';
 import type { DeviceCalls, DeviceMessage, DriverMessage, MessageEnd } from './messages.ts';
 
-/** More than any configuration space has; a longer read would only fill memory. */
-const MOST_CONFIG_BYTES = 65536;
-
 /**
  * Serves a device to a driver at the other end of a message channel, over memory that both share. `make` gives a new
  * device for the same back-end each time; it is called again when the driver's side asks to renew it. A message that makes
@@ -26,11 +23,14 @@ export function serveDevice(port: MessageEnd, make: () => Device): void {
     resetQueue: (index) => transport.resetQueue(index),
     queueIsReset: (index) => transport.queueIsReset(index),
     readConfigGeneration: () => transport.readConfigGeneration(),
-    readConfig: (offset, length) => {
-      if (length <= MOST_CONFIG_BYTES) return transport.readConfig(offset, length);
-      throw new RangeError(`readConfig: ${length} bytes are asked for, at most ${MOST_CONFIG_BYTES} can be`);
+    readConfig: (offset, width) => {
+      requireField(offset, width);
+      return transport.readConfig(offset, width);
     },
-    writeConfig: (offset, bytes) => transport.writeConfig(offset, bytes),
+    writeConfig: (offset, width, value) => {
+      requireField(offset, width);
+      transport.writeConfig(offset, width, value);
+    },
     pause: (limitMs) => device.pause(limitMs),
     continue: () => device.continue(),
     save: () => device.save(),
@@ -59,6 +59,11 @@ export function serveDevice(port: MessageEnd, make: () => Device): void {
     else void answer(message);
   };
   post({ kind: 'ready', deviceId: device.type.deviceId });
+}
+
+function requireField(offset: unknown, width: unknown): void {
+  if (Number.isInteger(offset) && (offset as number) >= 0 && (width === 1 || width === 2 || width === 4)) return;
+  throw new RangeError(`a configuration field has 1, 2 or 4 bytes, not ${width}, and an offset, not ${offset}`);
 }
 
 /** Undefined for what is no message of the driver's side; names and arguments of calls are not looked at. */

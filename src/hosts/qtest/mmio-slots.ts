@@ -1,5 +1,5 @@
+import type { AccessWidth } from '../../spec/access-width.ts';
 import type { MmioAccess } from '../../transports/mmio/driver.ts';
-import type { AccessWidth } from '../../transports/pci/function.ts';
 import type { QtestSocket } from './qtest-socket.ts';
 
 /** Where the microvm machine has its virtio-mmio slots. */

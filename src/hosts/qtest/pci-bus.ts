@@ -1,7 +1,7 @@
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { PciHeader } from '../../spec/pci.ts';
 import type { PciAccess } from '../../transports/pci/driver.ts';
-import type { AccessWidth } from '../../transports/pci/function.ts';
 import type { QtestSocket } from './qtest-socket.ts';
 
 const CONFIG_ADDRESS = 0xcf8;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { TransportError } from '../../spec/fault.ts';
-import type { AccessWidth } from '../../transports/pci/function.ts';
 
 const LETTERS = { 1: 'b', 2: 'w', 4: 'l' } as const;
 

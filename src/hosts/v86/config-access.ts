@@ -1,4 +1,4 @@
-import type { AccessWidth } from '../../transports/pci/function.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import type { PortRead, V86Io, V86Pci } from './emulator.ts';
 import { isBar, type PluggedFunction } from './plugged-function.ts';
 

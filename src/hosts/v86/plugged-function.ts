@@ -1,5 +1,6 @@
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { PCI_CAPABILITY_VENDOR, PciCommon, PciHeader, VirtioPciCap, VirtioPciCapType } from '../../spec/pci.ts';
-import type { AccessWidth, PciFunction } from '../../transports/pci/function.ts';
+import type { PciFunction } from '../../transports/pci/function.ts';
 import type { SavedFunction } from './saved-functions.ts';
 
 /** Where a function is plugged in. */

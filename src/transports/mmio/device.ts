@@ -1,8 +1,8 @@
 import type { Device } from '../../device/device.ts';
 import { seal, unseal } from '../../device/sealed.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { StateError } from '../../spec/fault.ts';
 import { Mmio, MmioInterrupt } from '../../spec/mmio.ts';
-import type { AccessWidth } from '../pci/function.ts';
 import type { Selectors } from '../registers.ts';
 import { type MmioContext, mmioRegisters, type SharedMemoryRegion } from './registers.ts';
 

@@ -1,9 +1,9 @@
 import { type DriverTransport, type Later, lostWhenRejected } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import type { FeatureSet } from '../../spec/features.ts';
 import { MMIO_MAGIC, MMIO_VERSION, Mmio, MmioInterrupt } from '../../spec/mmio.ts';
-import type { AccessWidth } from '../pci/function.ts';
 import type { SharedMemoryRegion } from './registers.ts';
 
 /** How a driver reaches the registers of an MMIO device; the host's part. */
@@ -94,22 +94,12 @@ export class MmioDriverTransport implements DriverTransport {
     return this.#access.read(Mmio.CONFIG_GENERATION, 4);
   }
 
-  async readConfig(offset: number, length: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++) bytes[i] = await this.#access.read(Mmio.CONFIG + offset + i, 1);
-    return bytes;
+  readConfig(offset: number, width: AccessWidth): Later<number> {
+    return this.#access.read(Mmio.CONFIG + offset, width);
   }
 
-  async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
-    const { length } = bytes;
-    if (length !== 1 && length !== 2 && length !== 4) {
-      throw new RangeError(`a configuration field of ${length} bytes is written in parts of 1, 2 or 4`);
-    }
-    await this.#access.write(
-      Mmio.CONFIG + offset,
-      length,
-      bytes.reduceRight((sum, byte) => sum * 256 + byte, 0),
-    );
+  writeConfig(offset: number, width: AccessWidth, value: number): Later<void> {
+    return this.#access.write(Mmio.CONFIG + offset, width, value);
   }
 
   kick(queue: number, next = 0): void {

@@ -1,6 +1,7 @@
 import type { Device } from '../../device/device.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { Feature, hasFeature } from '../../spec/features.ts';
-import { NO_VECTOR, PciCommon } from '../../spec/pci.ts';
+import { PciCommon } from '../../spec/pci.ts';
 import {
   featureWord,
   type QueueArea,
@@ -11,15 +12,20 @@ import {
   writeArea,
   writeQueueSize,
 } from '../registers.ts';
-import type { AccessWidth } from './function.ts';
+import type { PciInterrupts } from './interrupts.ts';
+
+/** What the common registers show: a device, through the selectors, and its vectors. */
+export interface PciRegisterContext extends RegisterContext {
+  readonly interrupts: PciInterrupts;
+}
 
 /** A register: accesses are of its own width, aligned (§4.1.3.1). Without `write` it is read-only. */
 export interface CommonRegister {
   readonly name: string;
   readonly offset: number;
   readonly width: AccessWidth;
-  read(context: RegisterContext): number;
-  write?(context: RegisterContext, value: number): void;
+  read(context: PciRegisterContext): number;
+  write?(context: PciRegisterContext, value: number): void;
 }
 
 /**
@@ -58,8 +64,16 @@ const registers: readonly CommonRegister[] = [
     read: ({ device, select }) => featureWord(device.accepted, select.driverFeature),
     write: ({ device, select }, value) => device.writeFeatures(select.driverFeature, value),
   },
-  // Without MSI-X no event can be mapped: a vector that is written reads back as none (§4.1.5.1.2).
-  { name: 'config_msix_vector', offset: PciCommon.CONFIG_MSIX_VECTOR, width: 2, read: () => NO_VECTOR },
+  // A vector that cannot be mapped reads back as none (§4.1.5.1.2); without MSI-X that is any.
+  {
+    name: 'config_msix_vector',
+    offset: PciCommon.CONFIG_MSIX_VECTOR,
+    width: 2,
+    read: ({ interrupts }) => interrupts.configVector,
+    write: ({ device, interrupts }, value) => {
+      if (!device.frozen) interrupts.configVector = value;
+    },
+  },
   { name: 'num_queues', offset: PciCommon.NUM_QUEUES, width: 2, read: ({ device }) => device.queues.length },
   {
     name: 'device_status',
@@ -90,7 +104,15 @@ const registers: readonly CommonRegister[] = [
     read: (context) => selectedQueue(context)?.size ?? 0,
     write: writeQueueSize,
   },
-  { name: 'queue_msix_vector', offset: PciCommon.QUEUE_MSIX_VECTOR, width: 2, read: () => NO_VECTOR },
+  {
+    name: 'queue_msix_vector',
+    offset: PciCommon.QUEUE_MSIX_VECTOR,
+    width: 2,
+    read: ({ interrupts, select }) => interrupts.queueVector(select.queue),
+    write: ({ device, interrupts, select }, value) => {
+      if (!device.frozen) interrupts.mapQueue(select.queue, value);
+    },
+  },
   {
     name: 'queue_enable',
     offset: PciCommon.QUEUE_ENABLE,

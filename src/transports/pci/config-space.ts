@@ -1,8 +1,10 @@
 import type { Device } from '../../device/device.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { DeviceId } from '../../spec/device-ids.ts';
-import { PCI_DEVICE_BASE, PCI_VENDOR, PciCommand, PciHeader, PciStatus, VirtioPciCap } from '../../spec/pci.ts';
-import { PCI_CFG_CAP, type PciStructures, writeCapabilities } from './capabilities.ts';
-import type { AccessWidth, PciBar } from './function.ts';
+import { StateError } from '../../spec/fault.ts';
+import { Msix, PCI_DEVICE_BASE, PCI_VENDOR, PciCommand, PciHeader, PciStatus, VirtioPciCap } from '../../spec/pci.ts';
+import { MSIX_CAP, PCI_CFG_CAP } from './capabilities.ts';
+import type { PciBar } from './function.ts';
 
 /** Class code (class, subclass, interface) by device id; "other" for the rest. */
 const CLASS_CODES: Readonly<Record<number, number>> = {
@@ -20,6 +22,16 @@ export interface BarWindow {
   writeBar(bar: number, offset: number, width: AccessWidth, value: number): void;
 }
 
+/** What a driver can change in configuration space, but for the window's data, which are the register behind it. */
+const WRITABLE: Readonly<Record<string, readonly [offset: number, width: AccessWidth]>> = {
+  command: [PciHeader.COMMAND, 2],
+  interruptLine: [PciHeader.INTERRUPT_LINE, 1],
+  ...Object.fromEntries(Array.from({ length: 6 }, (_, n) => [`bar${n}`, [PciHeader.BAR0 + 4 * n, 4]])),
+  windowBar: [PCI_CFG_CAP + VirtioPciCap.BAR, 1],
+  windowOffset: [PCI_CFG_CAP + VirtioPciCap.OFFSET, 4],
+  windowLength: [PCI_CFG_CAP + VirtioPciCap.SIZE, 4],
+};
+
 /** The 256 bytes of PCI configuration space of one function, for hosts that do not keep their own. */
 export class PciConfigSpace {
   readonly bytes: Uint8Array = new Uint8Array(256);
@@ -27,17 +39,23 @@ export class PciConfigSpace {
   readonly #bars: readonly PciBar[];
   readonly #window: BarWindow;
   readonly #interruptPending: () => boolean;
+  readonly #hasMsix: boolean;
 
+  /** `capabilities` writes the list of capabilities. */
   constructor(
     device: Device,
     bars: readonly PciBar[],
-    structures: PciStructures,
     window: BarWindow,
-    interruptPending: () => boolean,
+    options: {
+      readonly hasMsix: boolean;
+      readonly interruptPending: () => boolean;
+      readonly capabilities: (space: DataView) => void;
+    },
   ) {
     this.#bars = bars;
     this.#window = window;
-    this.#interruptPending = interruptPending;
+    this.#interruptPending = options.interruptPending;
+    this.#hasMsix = options.hasMsix;
     const view = this.#view;
     view.setUint16(PciHeader.VENDOR, PCI_VENDOR, true);
     view.setUint16(PciHeader.DEVICE, PCI_DEVICE_BASE + device.type.deviceId, true);
@@ -47,22 +65,23 @@ export class PciConfigSpace {
     view.setUint16(PciHeader.SUBSYSTEM, 0x1100, true);
     view.setUint8(PciHeader.INTERRUPT_PIN, 1);
     for (const bar of bars) view.setUint32(PciHeader.BAR0 + 4 * bar.index, barType(bar), true);
-    view.setUint8(PciHeader.CAPABILITIES, writeCapabilities(view, structures));
+    options.capabilities(view);
   }
 
   get command(): number {
     return this.#view.getUint16(PciHeader.COMMAND, true);
   }
 
+  /** The control register of MSI-X; 0 without. */
+  get msixControl(): number {
+    return this.#hasMsix ? this.#view.getUint16(MSIX_CAP + Msix.CONTROL, true) : 0;
+  }
+
   read(offset: number, width: AccessWidth): number {
     if (!isAligned(offset, width)) return 0;
     if (offset === PCI_CFG_CAP + VirtioPciCap.PCI_CFG_DATA) this.#readWindow();
     this.#showInterrupt();
-    return width === 1
-      ? this.#view.getUint8(offset)
-      : width === 2
-        ? this.#view.getUint16(offset, true)
-        : this.#view.getUint32(offset, true);
+    return this.#get(offset, width);
   }
 
   /** Writes what is writable of the addressed bytes. */
@@ -77,11 +96,49 @@ export class PciConfigSpace {
     if (offset === PCI_CFG_CAP + VirtioPciCap.PCI_CFG_DATA) this.#writeWindow();
   }
 
+  /** What a driver has written, by name. The control register of MSI-X is part of the interrupts' state. */
+  save(): Record<string, number> {
+    return Object.fromEntries(Object.entries(WRITABLE).map(([name, [at, width]]) => [name, this.#get(at, width)]));
+  }
+
+  /** Throws StateError for registers that this function cannot have. */
+  check(saved: Readonly<Record<string, unknown>>): void {
+    const names = Object.keys(WRITABLE);
+    const wrong = names.find((name) => !this.#canBe(WRITABLE[name]!, saved?.[name]));
+    if (wrong !== undefined || Object.keys(saved).length !== names.length) {
+      throw new StateError(`the saved virtio-pci function has a configuration space that cannot be: ${wrong}`);
+    }
+  }
+
+  /** Takes over what `check` has found good. */
+  restore(saved: Readonly<Record<string, number>>, msixControl: number): void {
+    for (const [name, [at, width]] of Object.entries(WRITABLE)) this.write(at, width, saved[name]!);
+    if (this.#hasMsix) this.write(MSIX_CAP + Msix.CONTROL, 2, msixControl);
+  }
+
+  /** Whether a register could have been written to have this value: its fixed bits are as they are here. */
+  #canBe([at, width]: readonly [number, AccessWidth], value: unknown): boolean {
+    if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= 2 ** (8 * width)) return false;
+    return Array.from({ length: width }, (_, n) => n).every((n) => {
+      const byte = Math.floor((value as number) / 256 ** n) & 0xff;
+      return ((byte ^ this.bytes[at + n]!) & ~this.#mask(at + n) & 0xff) === 0;
+    });
+  }
+
+  #get(offset: number, width: AccessWidth): number {
+    return width === 1
+      ? this.#view.getUint8(offset)
+      : width === 2
+        ? this.#view.getUint16(offset, true)
+        : this.#view.getUint32(offset, true);
+  }
+
   /** The bits of a byte that a write changes. */
   #mask(at: number): number {
     if (at === PciHeader.COMMAND) return WRITABLE_COMMAND & 0xff;
     if (at === PciHeader.COMMAND + 1) return WRITABLE_COMMAND >> 8;
     if (at === PciHeader.INTERRUPT_LINE) return 0xff;
+    if (this.#hasMsix && at === MSIX_CAP + Msix.CONTROL + 1) return (Msix.ENABLE | Msix.MASK_ALL) >> 8;
     const inWindow = at - PCI_CFG_CAP;
     if (inWindow === VirtioPciCap.BAR || (inWindow >= VirtioPciCap.OFFSET && inWindow < VirtioPciCap.BYTES + 4))
       return 0xff;

@@ -1,12 +1,20 @@
 import type { Device } from '../../device/device.ts';
 import { seal, unseal } from '../../device/sealed.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { StateError } from '../../spec/fault.ts';
-import { Isr, PciCommand, PciCommon } from '../../spec/pci.ts';
-import type { RegisterContext, Selectors } from '../registers.ts';
-import type { PciStructure, PciStructures } from './capabilities.ts';
-import { commonRegisters, notifiedQueue } from './common.ts';
+import { Msix, PciCommand, PciCommon } from '../../spec/pci.ts';
+import type { Selectors } from '../registers.ts';
+import {
+  type MsixPlace,
+  type PciStructure,
+  type PciStructures,
+  type SharedMemoryStructure,
+  writeCapabilities,
+} from './capabilities.ts';
+import { commonRegisters, notifiedQueue, type PciRegisterContext } from './common.ts';
 import { PciConfigSpace } from './config-space.ts';
-import type { AccessWidth, PciBar, PciFunction } from './function.ts';
+import type { PciBar, PciFunction } from './function.ts';
+import { PciInterrupts, type SavedInterrupts } from './interrupts.ts';
 
 /** How the virtio structures lie in BARs. */
 export interface PciLayout {
@@ -49,36 +57,50 @@ export interface PciDeviceOptions {
   /** `memoryLayout` by default. */
   readonly layout?: PciLayout;
   readonly name?: string;
+  /** MSI-X vectors, up to 2048, with a memory BAR of their own, number 1. None by default: then there is INTx alone. */
+  readonly vectors?: number;
 }
 
 const FORMAT = 'virtio-pci function';
-const VERSION = 1;
+const VERSION = 2;
+/** The BAR of table and pending bits, with a half for each. */
+const MSIX_BAR = 1;
+const SMALLEST_MSIX_BAR = 4096;
 
-/** The device end of virtio over PCI (§4.1): the registers of one Device, with INTx. */
-export class PciDevice implements PciFunction, RegisterContext {
+/** The device end of virtio over PCI (§4.1): the registers of one Device, with INTx or MSI-X. */
+export class PciDevice implements PciFunction, PciRegisterContext {
   readonly name: string;
   readonly device: Device;
   readonly bars: readonly PciBar[];
-  onInterruptLine: ((asserted: boolean) => void) | undefined;
   onAccess: ((access: RegisterAccess) => void) | undefined;
 
   readonly #structures: PciStructures;
   readonly #space: PciConfigSpace;
   /** The driver's selectors; for the registers. */
   readonly select: Selectors = { deviceFeature: 0, driverFeature: 0, queue: 0 };
-  #isr = 0;
-  #line = false;
+  /** For the registers. */
+  readonly interrupts: PciInterrupts;
+  readonly #msix: MsixPlace | undefined;
 
+  /** Throws RangeError for a layout or a number of vectors that no function can have. */
   constructor(device: Device, options: PciDeviceOptions = {}) {
-    const { bars, structures } = options.layout ?? memoryLayout;
+    const { layout = memoryLayout, vectors = 0 } = options;
     this.device = device;
     this.name = options.name ?? `virtio device ${device.type.deviceId}`;
-    this.bars = bars;
-    this.#structures = structures;
-    this.#space = new PciConfigSpace(device, bars, structures, this, () => this.#isr !== 0);
+    this.#msix = vectors === 0 ? undefined : placeOfMsix(vectors, layout.bars);
+    this.bars = this.#msix === undefined ? layout.bars : [...layout.bars, msixBar(this.#msix)];
+    this.#structures = layout.structures;
+    requireRegions(layout.structures.sharedMemory ?? [], layout.bars);
+    const isIntxDisabled = (): boolean => (this.#space.command & PciCommand.INTX_DISABLE) !== 0;
+    this.interrupts = new PciInterrupts(device.queues.length, vectors, isIntxDisabled);
+    this.#space = new PciConfigSpace(device, this.bars, this, {
+      hasMsix: vectors > 0,
+      interruptPending: () => this.interrupts.pending,
+      capabilities: (space) => writeCapabilities(space, layout.structures, this.#msix),
+    });
     device.transport = {
-      usedBuffer: () => this.#interrupt(Isr.QUEUE),
-      configChange: () => this.#interrupt(Isr.CONFIG),
+      usedBuffer: (queue) => this.interrupts.usedBuffer(queue),
+      configChange: () => this.interrupts.configChange(),
       reset: () => this.#reset(),
     };
   }
@@ -88,7 +110,24 @@ export class PciDevice implements PciFunction, RegisterContext {
   }
 
   get interruptLine(): boolean {
-    return this.#line;
+    return this.interrupts.line;
+  }
+
+  get onInterruptLine(): ((asserted: boolean) => void) | undefined {
+    return this.interrupts.onLine;
+  }
+
+  set onInterruptLine(listener: ((asserted: boolean) => void) | undefined) {
+    this.interrupts.onLine = listener;
+  }
+
+  /** See `PciFunction`; nobody is called for a function without vectors. */
+  get onMessage(): ((address: number, data: number) => void) | undefined {
+    return this.interrupts.msix?.onMessage;
+  }
+
+  set onMessage(listener: ((address: number, data: number) => void) | undefined) {
+    if (this.interrupts.msix !== undefined) this.interrupts.msix.onMessage = listener;
   }
 
   readConfig(offset: number, width: AccessWidth): number {
@@ -97,7 +136,7 @@ export class PciDevice implements PciFunction, RegisterContext {
 
   writeConfig(offset: number, width: AccessWidth, value: number): void {
     this.#space.write(offset, width, value);
-    this.#updateLine();
+    this.#controlsWritten();
   }
 
   readBar(bar: number, offset: number, width: AccessWidth): number {
@@ -116,7 +155,10 @@ export class PciDevice implements PciFunction, RegisterContext {
       value = this.device.readConfig(offset - device.offset, width);
     } else if (bar === isr.bar && offset === isr.offset) {
       register = 'isr';
-      value = this.#readIsr();
+      value = this.interrupts.readIsr();
+    } else if (bar === this.#msix?.bar) {
+      register = 'msix';
+      value = this.#readMsix(offset, width);
     }
     this.onAccess?.({ register, kind: 'read', width, value });
     return value;
@@ -125,6 +167,11 @@ export class PciDevice implements PciFunction, RegisterContext {
   writeBar(bar: number, offset: number, width: AccessWidth, written: number): void {
     const value = width === 4 ? written >>> 0 : written & (2 ** (8 * width) - 1);
     const { common, notify, device } = this.#structures;
+    if (bar === this.#msix?.bar) {
+      this.onAccess?.({ register: 'msix', kind: 'write', width, value });
+      if (offset < this.#msix.pendingOffset) this.interrupts.msix!.writeTable(offset, width, value);
+      return;
+    }
     if (inside(notify, bar, offset, width)) {
       if (this.onAccess !== undefined) this.onAccess({ register: 'notify', kind: 'write', width, value });
       if (width !== 1) this.device.kick(notifiedQueue(value));
@@ -140,53 +187,92 @@ export class PciDevice implements PciFunction, RegisterContext {
 
   /** The state of the device and its registers; throws StateError while it is not at rest. */
   save(): unknown {
-    return seal(FORMAT, VERSION, { device: this.device.save(), isr: this.#isr, select: { ...this.select } });
+    const { device, interrupts, select } = this;
+    return seal(FORMAT, VERSION, {
+      device: device.save(),
+      interrupts: interrupts.save(),
+      select: { ...select },
+      space: this.#space.save(),
+    });
   }
 
   restore(state: unknown): void {
-    const body = unseal(state, FORMAT, VERSION) as { device?: unknown; isr?: unknown; select?: Selectors };
-    const { isr, select } = body ?? {};
-    const limits = [
-      [isr, Isr.QUEUE | Isr.CONFIG],
-      [select?.deviceFeature, 0xffff_ffff],
-      [select?.driverFeature, 0xffff_ffff],
-      [select?.queue, 0xffff],
-    ] as const;
-    if (
-      !limits.every(([value, most]) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most)
-    ) {
+    const body = unseal(state, FORMAT, VERSION) as Partial<SavedFunctionBody> | null;
+    const { interrupts, select, space } = body ?? {};
+    if (!isObject(interrupts) || !isObject(select) || !isObject(space) || !areSelectors(select)) {
       throw new StateError('the saved virtio-pci function has registers that cannot be');
     }
-    this.device.restore(body.device);
-    this.#isr = isr as number;
+    this.interrupts.check(interrupts);
+    this.#space.check(space);
+    this.device.restore(body!.device);
     Object.assign(this.select, select);
-    this.#updateLine();
+    this.#space.restore(space, interrupts.msix?.control ?? 0);
+    this.interrupts.restore(interrupts);
   }
 
-  #readIsr(): number {
-    const value = this.#isr;
-    this.#isr = 0;
-    this.#updateLine();
-    return value;
-  }
-
-  #interrupt(bit: number): void {
-    this.#isr |= bit;
-    this.#updateLine();
+  #readMsix(offset: number, width: AccessWidth): number {
+    const { pendingOffset } = this.#msix!;
+    const table = this.interrupts.msix!;
+    return offset < pendingOffset ? table.readTable(offset, width) : table.readPending(offset - pendingOffset, width);
   }
 
   #reset(): void {
-    this.#isr = 0;
     this.select.deviceFeature = this.select.driverFeature = this.select.queue = 0;
-    this.#updateLine();
+    this.interrupts.reset();
   }
 
-  #updateLine(): void {
-    const asserted = this.#isr !== 0 && (this.#space.command & PciCommand.INTX_DISABLE) === 0;
-    if (asserted === this.#line) return;
-    this.#line = asserted;
-    this.onInterruptLine?.(asserted);
+  /** Configuration space was written: what interrupts depend on may have changed. */
+  #controlsWritten(): void {
+    const { msix } = this.interrupts;
+    if (msix !== undefined) msix.control = this.#space.msixControl;
+    this.interrupts.update();
   }
+}
+
+interface SavedFunctionBody {
+  readonly device: unknown;
+  readonly interrupts: SavedInterrupts;
+  readonly select: Selectors;
+  readonly space: Readonly<Record<string, number>>;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function areSelectors({ deviceFeature, driverFeature, queue }: Selectors): boolean {
+  const limits = [
+    [deviceFeature, 0xffff_ffff],
+    [driverFeature, 0xffff_ffff],
+    [queue, 0xffff],
+  ] as const;
+  return limits.every(([value, most]) => Number.isInteger(value) && value >= 0 && value <= most);
+}
+
+/** §4.1.4.7.1: regions lie in their BARs, and have ids of their own. */
+function requireRegions(regions: readonly SharedMemoryStructure[], bars: readonly PciBar[]): void {
+  const ids = new Set<number>();
+  for (const { id, bar, offset, length } of regions) {
+    if (ids.has(id)) throw new RangeError(`two shared memory regions have the id ${id}`);
+    ids.add(id);
+    const { size = 0 } = bars.find(({ index }) => index === bar) ?? {};
+    if (offset + length > size) throw new RangeError(`shared memory region ${id} is not inside BAR ${bar}`);
+  }
+}
+
+function placeOfMsix(vectors: number, bars: readonly PciBar[]): MsixPlace {
+  if (!Number.isInteger(vectors) || vectors < 1 || vectors > Msix.LAST_VECTOR + 1) {
+    throw new RangeError(`a function has up to ${Msix.LAST_VECTOR + 1} MSI-X vectors, not ${vectors}`);
+  }
+  if (bars.some(({ index }) => index === MSIX_BAR)) {
+    throw new RangeError(`BAR ${MSIX_BAR} of the layout is needed for MSI-X`);
+  }
+  const half = Math.max(SMALLEST_MSIX_BAR / 2, 2 ** Math.ceil(Math.log2(vectors * Msix.ENTRY_BYTES)));
+  return { bar: MSIX_BAR, vectors, tableOffset: 0, pendingOffset: half };
+}
+
+function msixBar({ bar, pendingOffset }: MsixPlace): PciBar {
+  return { index: bar, kind: 'memory', size: 2 * pendingOffset };
 }
 
 function inside(structure: PciStructure, bar: number, offset: number, width: number): boolean {

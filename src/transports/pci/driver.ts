@@ -1,21 +1,12 @@
 import { type DriverTransport, type Later, lostWhenRejected } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
-import {
-  Isr,
-  PCI_CAPABILITY_VENDOR,
-  PCI_DEVICE_BASE,
-  PCI_VENDOR,
-  PciCommand,
-  PciCommon,
-  PciHeader,
-  PciStatus,
-  VirtioPciCap,
-  VirtioPciCapType,
-} from '../../spec/pci.ts';
-import type { PciStructure, PciStructures } from './capabilities.ts';
-import type { AccessWidth } from './function.ts';
+import { Isr, PCI_DEVICE_BASE, PCI_VENDOR, PciCommand, PciCommon, PciHeader } from '../../spec/pci.ts';
+import type { PciStructures, SharedMemoryStructure } from './capabilities.ts';
+import { DriverVectors, type PciMessages, type VectorRegister } from './driver-vectors.ts';
+import { type FoundCapabilities, findCapabilities } from './found-capabilities.ts';
 
 /** How a driver reaches a PCI function; the host's part. BARs are programmed and decoded already. */
 export interface PciAccess {
@@ -25,13 +16,13 @@ export interface PciAccess {
   writeBar(bar: number, offset: number, width: AccessWidth, value: number): Later<void>;
   /** Set by the transport; called when INTx is asserted. */
   onInterrupt: (() => void) | undefined;
+  /** MSI-X messages for this driver. Without them, or with a function that has no MSI-X, there is INTx. */
+  readonly messages?: PciMessages;
 }
 
 const FEATURE_WORDS = 2;
-/** A capability list that is longer goes round in circles. */
-const MAX_CAPABILITIES = 48;
 
-/** The driver end of virtio over PCI (§4.1), with INTx. */
+/** The driver end of virtio over PCI (§4.1), with MSI-X where function and host have it, else with INTx. */
 export class PciDriverTransport implements DriverTransport {
   readonly deviceId: number;
   onUsedBuffer: (() => void) | undefined;
@@ -39,16 +30,30 @@ export class PciDriverTransport implements DriverTransport {
   onLost: ((error: Error) => void) | undefined;
   readonly #access: PciAccess;
   readonly #structures: PciStructures;
+  readonly #sharedMemory: readonly SharedMemoryStructure[];
+  /** Undefined with INTx. */
+  readonly #vectors: DriverVectors | undefined;
   /** Queue's offset in units of the multiplier, by queue. */
   readonly #notifyOffsets: number[] = [];
   /** What notifications call a queue, by queue. */
   readonly #notifyValues: number[] = [];
   #features: FeatureSet = 0n;
 
-  private constructor(access: PciAccess, deviceId: number, structures: PciStructures) {
+  private constructor(
+    access: PciAccess,
+    deviceId: number,
+    found: FoundCapabilities,
+    vectors: DriverVectors | undefined,
+  ) {
     this.#access = access;
     this.deviceId = deviceId;
-    this.#structures = structures;
+    this.#structures = found.structures;
+    this.#sharedMemory = found.sharedMemory;
+    this.#vectors = vectors;
+    if (vectors !== undefined) {
+      vectors.onUsedBuffer = () => this.onUsedBuffer?.();
+      vectors.onConfigChange = () => this.onConfigChange?.();
+    }
     access.onInterrupt = () => this.#interrupt();
   }
 
@@ -63,10 +68,15 @@ export class PciDriverTransport implements DriverTransport {
         `PCI device ${vendor.toString(16)}:${device.toString(16)} is no modern virtio device`,
       );
     }
-    const structures = await findStructures(access);
+    const found = await findCapabilities(access);
     const command = await access.readConfig(PciHeader.COMMAND, 2);
     await access.writeConfig(PciHeader.COMMAND, 2, command | PciCommand.IO | PciCommand.MEMORY | PciCommand.BUS_MASTER);
-    return new PciDriverTransport(access, device - PCI_DEVICE_BASE, structures);
+    return new PciDriverTransport(access, device - PCI_DEVICE_BASE, found, await DriverVectors.open(access, found));
+  }
+
+  /** The shared memory region with an id, or undefined when the device has none. */
+  sharedMemory(id: number): SharedMemoryStructure | undefined {
+    return this.#sharedMemory.find((region) => region.id === id);
   }
 
   readStatus(): Later<number> {
@@ -88,6 +98,8 @@ export class PciDriverTransport implements DriverTransport {
 
   async writeFeatures(features: FeatureSet): Promise<void> {
     this.#features = features;
+    // Here because the reset that comes before it has forgotten every mapping.
+    await this.#vectors?.mapConfig(this.#vectorRegister(PciCommon.CONFIG_MSIX_VECTOR));
     for (let word = 0; word < FEATURE_WORDS; word++) {
       await this.#write(PciCommon.DRIVER_FEATURE_SELECT, 4, word);
       await this.#write(PciCommon.DRIVER_FEATURE, 4, Number((features >> BigInt(32 * word)) & 0xffff_ffffn));
@@ -113,6 +125,7 @@ export class PciDriverTransport implements DriverTransport {
     this.#notifyValues[index] = hasFeature(this.#features, Feature.NOTIF_CONFIG_DATA)
       ? await this.#read(PciCommon.QUEUE_NOTIF_CONFIG_DATA, 2)
       : index;
+    await this.#vectors?.mapQueue(this.#vectorRegister(PciCommon.QUEUE_MSIX_VECTOR), index);
     await this.#write(PciCommon.QUEUE_ENABLE, 2, 1);
   }
 
@@ -131,25 +144,18 @@ export class PciDriverTransport implements DriverTransport {
     return this.#read(PciCommon.CONFIG_GENERATION, 1);
   }
 
-  async readConfig(offset: number, length: number): Promise<Uint8Array> {
+  readConfig(offset: number, width: AccessWidth): Later<number> {
     const { bar, offset: start, length: present } = this.#structures.device;
-    const bytes = new Uint8Array(length);
     // What lies behind the structure is something else, and a read of it may have an effect.
-    const end = Math.min(length, present - offset);
-    for (let i = 0; i < end; i++) bytes[i] = await this.#access.readBar(bar, start + offset + i, 1);
-    return bytes;
+    return offset + width > present ? 0 : this.#access.readBar(bar, start + offset, width);
   }
 
-  async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
+  writeConfig(offset: number, width: AccessWidth, value: number): Later<void> {
     const { bar, offset: start, length: present } = this.#structures.device;
-    const value = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0);
-    if (bytes.length !== 1 && bytes.length !== 2 && bytes.length !== 4) {
-      throw new RangeError(`a configuration field of ${bytes.length} bytes is written in parts of 1, 2 or 4`);
-    }
-    if (offset + bytes.length > present) {
+    if (offset + width > present) {
       throw new RangeError(`the device configuration has ${present} bytes, and nothing at ${offset}`);
     }
-    await this.#access.writeBar(bar, start + offset, bytes.length, value);
+    return this.#access.writeBar(bar, start + offset, width, value);
   }
 
   /** §4.1.5.2: 16 bits, or 32 with VIRTIO_F_NOTIFICATION_DATA; the queue by its index, or by what the device calls it. */
@@ -181,6 +187,10 @@ export class PciDriverTransport implements DriverTransport {
     if ((isr & Isr.CONFIG) !== 0) this.onConfigChange?.();
   }
 
+  #vectorRegister(register: number): VectorRegister {
+    return { read: () => this.#read(register, 2), write: (vector) => this.#write(register, 2, vector) };
+  }
+
   #read(register: number, width: AccessWidth): Later<number> {
     const { bar, offset } = this.#structures.common;
     return this.#access.readBar(bar, offset + register, width);
@@ -195,40 +205,4 @@ export class PciDriverTransport implements DriverTransport {
     await this.#write(register, 4, address >>> 0);
     await this.#write(register + 4, 4, Math.floor(address / 0x1_0000_0000));
   }
-}
-
-/** Walks the capability list; the first instance of each structure counts (§4.1.4.1). */
-async function findStructures(access: PciAccess): Promise<PciStructures> {
-  const found = new Map<number, PciStructure & { multiplier: number }>();
-  const hasList = ((await access.readConfig(PciHeader.STATUS, 2)) & PciStatus.CAPABILITIES) !== 0;
-  let at = hasList ? (await access.readConfig(PciHeader.CAPABILITIES, 1)) & ~3 : 0;
-  for (let n = 0; at !== 0; n++) {
-    if (n === MAX_CAPABILITIES) throw new ProtocolError('pci.device.cap.list', 'the capability list has no end');
-    if ((await access.readConfig(at + VirtioPciCap.VENDOR, 1)) === PCI_CAPABILITY_VENDOR) {
-      const type = await access.readConfig(at + VirtioPciCap.TYPE, 1);
-      const bar = await access.readConfig(at + VirtioPciCap.BAR, 1);
-      // §4.1.4.1: reserved types and BARs are passed over.
-      if (bar <= 5 && !found.has(type)) {
-        found.set(type, {
-          bar,
-          offset: await access.readConfig(at + VirtioPciCap.OFFSET, 4),
-          length: await access.readConfig(at + VirtioPciCap.SIZE, 4),
-          multiplier:
-            type === VirtioPciCapType.NOTIFY ? await access.readConfig(at + VirtioPciCap.NOTIFY_MULTIPLIER, 4) : 0,
-        });
-      }
-    }
-    at = (await access.readConfig(at + VirtioPciCap.NEXT, 1)) & ~3;
-  }
-  const need = (type: number, rule: string, name: string): PciStructure & { multiplier: number } => {
-    const structure = found.get(type);
-    if (structure === undefined) throw new ProtocolError(rule, `the device has no ${name} structure`);
-    return structure;
-  };
-  return {
-    common: need(VirtioPciCapType.COMMON, 'pci.device.common.2', 'common configuration'),
-    isr: need(VirtioPciCapType.ISR, 'pci.device.isr.1', 'ISR'),
-    notify: need(VirtioPciCapType.NOTIFY, 'pci.device.notifycap.1', 'notification'),
-    device: found.get(VirtioPciCapType.DEVICE) ?? { bar: 0, offset: 0, length: 0 },
-  };
 }

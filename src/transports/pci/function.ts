@@ -1,8 +1,8 @@
+import type { AccessWidth } from '../../spec/access-width.ts';
+
 /**
  * A virtio device as a PCI function (§4.1): what a host needs to plug it in. `pci.ts` next door makes one of a Device.
  */
-
-export type AccessWidth = 1 | 2 | 4;
 
 /** A base address register; the address itself is the host's. */
 export interface PciBar {
@@ -30,6 +30,9 @@ export interface PciFunction {
   /** Called with the new level of INTx whenever it changes. Set by the host. */
   onInterruptLine: ((asserted: boolean) => void) | undefined;
   readonly interruptLine: boolean;
+
+  /** Called with each MSI-X message: a write of `data` to `address`. Set by a host that can deliver them. */
+  onMessage?: ((address: number, data: number) => void) | undefined;
 
   /** Plain state (JSON) of the device and of the registers of this transport; only while the device is quiet. */
   save(): unknown;

@@ -46,8 +46,8 @@ function delayed(
     resetQueue: (index) => later(direct.resetQueue(index)) as Later<void>,
     queueIsReset: (index) => later(direct.queueIsReset(index)),
     readConfigGeneration: () => later(direct.readConfigGeneration()),
-    readConfig: (offset, length) => later(direct.readConfig(offset, length)),
-    writeConfig: (offset, bytes) => later(direct.writeConfig(offset, bytes)) as Later<void>,
+    readConfig: (offset, width) => later(direct.readConfig(offset, width)),
+    writeConfig: (offset, width, value) => later(direct.writeConfig(offset, width, value)) as Later<void>,
     kick: (queue) => {
       onAccess('kick', queue);
       direct.kick(queue);

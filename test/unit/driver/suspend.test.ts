@@ -105,7 +105,7 @@ describe('suspending', () => {
     await suspended;
     await expect(driver.write(1, new Uint8Array(512))).rejects.toThrow(/call resume\(\) first/);
     await expect(driver.flush()).rejects.toThrow(StateError);
-    await expect(driver.driver.writeConfig(32, Uint8Array.of(1))).rejects.toThrow(StateError);
+    await expect(driver.driver.writeConfig({ offset: 32, bytes: 1 }, 1)).rejects.toThrow(StateError);
     expect(device.takeLog()).toEqual(['status 1f']);
     device.onStatus = () => 0x1b;
     const resumed = driver.resume();

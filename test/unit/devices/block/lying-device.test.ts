@@ -5,8 +5,10 @@ import type { DriverTransport } from '../../../../src/driver/transport.ts';
 import { GuestAllocator } from '../../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import type { QueueLayout } from '../../../../src/queue/device-queue.ts';
+import type { AccessWidth } from '../../../../src/spec/access-width.ts';
 import { ProtocolError } from '../../../../src/spec/fault.ts';
 import { Feature, type FeatureSet, featureSet } from '../../../../src/spec/features.ts';
+import { field } from '../../../support/field.ts';
 import { RawQueue } from '../../../support/raw-queue.ts';
 
 const SECTORS = 64;
@@ -48,7 +50,7 @@ class LyingDevice implements DriverTransport {
     this.generation += this.generationStep;
     return this.generation;
   }
-  readConfig = (offset: number, length: number): Uint8Array => this.config.slice(offset, offset + length);
+  readConfig = (offset: number, width: AccessWidth): number => field(this.config, offset, width);
   writeConfig(): void {}
   resetQueue(): void {}
   queueIsReset = (): boolean => true;

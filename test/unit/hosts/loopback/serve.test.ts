@@ -87,7 +87,7 @@ describe('a served device', () => {
 
   it.each([
     ['writeFeatures', ['all']],
-    ['writeConfig', [0, 5]],
+    ['writeConfig', [-1, 1, 0]],
     ['readConfig', [0, 1e9]],
     ['readConfig', [0, 'x']],
     ['save', []],

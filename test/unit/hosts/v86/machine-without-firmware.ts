@@ -4,9 +4,10 @@ import type { V86Cpu, V86Emulator } from '../../../../src/hosts/v86/emulator.ts'
 import { type FunctionToPlug, type PlugInOptions, plugIn, type V86Host } from '../../../../src/hosts/v86/plug-in.ts';
 import { loaded, makeEmulator } from '../../../../src/machine/emulator.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
+import type { AccessWidth } from '../../../../src/spec/access-width.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
 import { ioLayout, PciDevice } from '../../../../src/transports/pci/device.ts';
-import type { AccessWidth, PciBar, PciFunction } from '../../../../src/transports/pci/function.ts';
+import type { PciBar, PciFunction } from '../../../../src/transports/pci/function.ts';
 
 /** Port accesses as the processor makes them. v86 takes and gives signed 32-bit values. */
 interface Ports {

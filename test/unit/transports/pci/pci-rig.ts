@@ -21,10 +21,10 @@ export class PciRig {
   /** Levels of INTx, in the order in which they were told. */
   readonly line: boolean[] = [];
 
-  constructor(layout: PciLayout = ioLayout, options: DeviceOptions = {}) {
+  constructor(layout: PciLayout = ioLayout, options: DeviceOptions = {}, vectors = 0) {
     this.layout = layout;
     this.device = new Device(new BlockDevice(this.disk, { queues: 2, queueSize: 16 }), this.memory, options);
-    this.pci = new PciDevice(this.device, { layout });
+    this.pci = new PciDevice(this.device, { layout, vectors });
     this.pci.onInterruptLine = (asserted) => this.line.push(asserted);
     this.queue = new RawQueue(this.memory, 16, 0x1000);
   }

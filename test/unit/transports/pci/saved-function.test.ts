@@ -12,8 +12,9 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 
 interface FunctionBody {
   readonly device: Sealed<Json>;
-  readonly isr: number;
+  readonly interrupts: Json;
   readonly select: Json;
+  readonly space: Json;
 }
 
 /** A function that was suspended after some work, with an interrupt pending, and its saved state. */
@@ -128,7 +129,7 @@ describe('the saved state of a function', () => {
     expect(taken.length).toBeGreaterThan(5);
     // What is taken differs in what any register could have held.
     const free =
-      /^(device\.(status|config|type\.writeback|failure|paused|queues|accepted|state|notification)|isr|select)/;
+      /^(device\.(status|config|type\.writeback|failure|paused|queues|accepted|state|notification)|interrupts|select|space)/;
     expect(taken.filter((where) => !free.test(where))).toEqual([]);
   });
 
@@ -138,9 +139,9 @@ describe('the saved state of a function', () => {
       expect(() => next.pci.restore(value)).toThrow(StateError);
     }
     for (const body of [null, undefined, 5, 'body', []]) {
-      expect(() => next.pci.restore(seal('virtio-pci function', 1, body))).toThrow(StateError);
+      expect(() => next.pci.restore(seal('virtio-pci function', 2, body))).toThrow(StateError);
     }
-    expect(() => next.pci.restore(seal('virtio-pci function', 2, {}))).toThrow(/version 2/);
+    expect(() => next.pci.restore(seal('virtio-pci function', 1, {}))).toThrow(/version 1/);
   });
 
   it('can be taken whatever a driver wrote to the registers of a queue that it did not enable', async () => {
