@@ -8,6 +8,7 @@ import { Qemu } from '../../src/hosts/qtest/qemu.ts';
 import { DeviceId } from '../../src/spec/device-ids.ts';
 import { StateError } from '../../src/spec/fault.ts';
 import { Feature, hasFeature } from '../../src/spec/features.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { randomNumbers } from '../support/random-numbers.ts';
 import {
   entropyBytes,
@@ -24,7 +25,7 @@ const SECTOR = 512;
 const SEED = 11;
 const RINGS = { packed: 'off', eventIdx: 'on', indirect: 'on', inOrder: 'off' } as const;
 
-const matrix = (['pci', 'mmio'] as const).flatMap((bus) =>
+const matrix = (['pci', 'pci msix', 'mmio'] as const).flatMap((bus) =>
   SWITCH.flatMap((packed) =>
     SWITCH.flatMap((eventIdx) =>
       SWITCH.flatMap((indirect) =>
@@ -48,6 +49,10 @@ describe.skipIf(!hasQemu).each(matrix)(
 
     it('have the features that QEMU was told', () => {
       expectRings(block.driver, rings);
+      const { transport } = block.driver;
+      if (transport instanceof PciDriverTransport) {
+        expect(transport.interrupts).toBe(bus === 'pci msix' ? 'MSI-X' : 'INTx');
+      } else expect(bus).toBe('mmio');
       expect(block.info).toMatchObject({ capacitySectors: IMAGE_BYTES / SECTOR, readOnly: false, blockSize: SECTOR });
     });
 

@@ -18,6 +18,8 @@ if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qem
 const MIB = 1 << 20;
 export const IMAGE_BYTES: number = 4 * MIB;
 
+export type Bus = 'pci' | 'pci msix' | 'mmio';
+
 /** What QEMU is told of its virtqueues. */
 export interface RingOptions {
   readonly packed: 'on' | 'off';
@@ -47,15 +49,16 @@ export class QemuDevices {
     this.#terminal = terminal;
   }
 
-  static async start(bus: 'pci' | 'mmio', options: RingOptions): Promise<QemuDevices> {
+  static async start(bus: Bus, options: RingOptions): Promise<QemuDevices> {
     const folder = mkdtempSync(join(tmpdir(), 'virtio-qemu-'));
     writeFileSync(join(folder, 'disk'), new Uint8Array(IMAGE_BYTES).fill(0x11));
     writeFileSync(join(folder, 'entropy'), entropyBytes(MIB));
     const qemu = await Qemu.start({
-      machine: bus === 'pci' ? 'q35' : 'microvm',
-      arguments: bus === 'pci' ? pciArguments(folder, options) : mmioArguments(folder, options),
+      machine: bus === 'mmio' ? 'microvm' : 'q35',
+      arguments: bus === 'mmio' ? mmioArguments(folder, options) : pciArguments(folder, options),
+      ...(bus === 'pci msix' ? { messagePage: 0 } : {}),
     });
-    const transports = bus === 'pci' ? await pciTransports(qemu) : await mmioTransports(qemu);
+    const transports = bus === 'mmio' ? await mmioTransports(qemu) : await pciTransports(qemu);
     const terminal = connect(join(folder, 'console'));
     await once(terminal, 'connect');
     return new QemuDevices(qemu, folder, transports, terminal);

@@ -2,6 +2,7 @@ import type { AccessWidth } from '../../spec/access-width.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { PciHeader } from '../../spec/pci.ts';
 import type { PciAccess } from '../../transports/pci/driver.ts';
+import type { PciMessages } from '../../transports/pci/driver-vectors.ts';
 import type { QtestSocket } from './qtest-socket.ts';
 
 const CONFIG_ADDRESS = 0xcf8;
@@ -29,6 +30,7 @@ export class QtestPciFunction implements PciAccess {
   readonly vendor: number;
   readonly device: number;
   onInterrupt: (() => void) | undefined;
+  readonly messages?: PciMessages;
   readonly #qtest: QtestSocket;
   readonly #bars: readonly (Bar | undefined)[];
 
@@ -36,7 +38,9 @@ export class QtestPciFunction implements PciAccess {
     qtest: QtestSocket,
     place: { readonly slot: number; readonly vendor: number; readonly device: number },
     bars: readonly (Bar | undefined)[],
+    messages: PciMessages | undefined,
   ) {
+    if (messages !== undefined) this.messages = messages;
     this.#qtest = qtest;
     this.slot = place.slot;
     this.vendor = place.vendor;
@@ -72,14 +76,15 @@ export class QtestPciFunction implements PciAccess {
 }
 
 /** Finds the functions of bus 0 and gives each of their BARs an address, as firmware does; no firmware runs under qtest. */
-export async function enumeratePci(qtest: QtestSocket): Promise<QtestPciFunction[]> {
+export async function enumeratePci(qtest: QtestSocket, messages?: PciMessages): Promise<QtestPciFunction[]> {
   const space = { io: FIRST_PORT, memory: FIRST_ADDRESS };
   const found: QtestPciFunction[] = [];
   for (let slot = 0; slot < SLOTS; slot++) {
     const vendor = await readConfig(qtest, slot, PciHeader.VENDOR, 2);
     if (vendor === NOTHING) continue;
     const device = await readConfig(qtest, slot, PciHeader.DEVICE, 2);
-    found.push(new QtestPciFunction(qtest, { slot, vendor, device }, await assignBars(qtest, slot, space)));
+    const bars = await assignBars(qtest, slot, space);
+    found.push(new QtestPciFunction(qtest, { slot, vendor, device }, bars, messages));
   }
   return found;
 }

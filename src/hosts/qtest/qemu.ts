@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { LevelInterrupts } from './level-interrupts.ts';
+import { MessagePage } from './message-page.ts';
 import { mmioSlots, type QtestMmioSlot } from './mmio-slots.ts';
 import { enumeratePci, type QtestPciFunction } from './pci-bus.ts';
 import { QemuProcess } from './qemu-process.ts';
@@ -19,6 +20,8 @@ export interface QemuOptions {
   readonly arguments: readonly string[];
   /** The guest's memory, from address 0 on: 64 MiB by default. */
   readonly memoryBytes?: number;
+  /** Address of a page of the guest's memory, of nobody else's, for MSI-X messages. Without one devices have INTx alone. */
+  readonly messagePage?: number;
   /** `qemu-system-x86_64` on PATH by default. */
   readonly program?: string;
 }
@@ -47,15 +50,18 @@ export class Qemu {
   readonly #process: QemuProcess;
   readonly #shared: SharedMemory;
   readonly #interrupts: LevelInterrupts;
+  readonly #messages: MessagePage | undefined;
   #functions: QtestPciFunction[] | undefined;
   #slots: QtestMmioSlot[] | undefined;
 
-  private constructor(qtest: QtestSocket, process: QemuProcess, shared: SharedMemory) {
+  private constructor(qtest: QtestSocket, process: QemuProcess, shared: SharedMemory, messagePage: number | undefined) {
     this.qtest = qtest;
     this.#process = process;
     this.#shared = shared;
-    this.memory = GuestMemory.over(shared.bytes);
+    this.memory = new GuestMemory();
+    this.memory.add(0, shared.bytes, { shared: true });
     this.#interrupts = new LevelInterrupts(qtest);
+    this.#messages = messagePage === undefined ? undefined : new MessagePage(this.memory, messagePage);
   }
 
   /** Rejects with TransportError that repeats what QEMU said when it does not start. */
@@ -71,7 +77,7 @@ export class Qemu {
       await once(server.listen(join(folder, 'qtest')), 'listening');
       process = new QemuProcess(options.program ?? 'qemu-system-x86_64', commandLine(options, folder, memoryBytes));
       const qtest = new QtestSocket(await unlessEnded(process, connection(server)));
-      const qemu = new Qemu(qtest, process, shared);
+      const qemu = new Qemu(qtest, process, shared, options.messagePage);
       // QEMU connects before it looks at its devices, and answers when it has them.
       await unlessEnded(process, qtest.interceptInterrupts('ioapic'));
       return qemu;
@@ -86,10 +92,10 @@ export class Qemu {
     }
   }
 
-  /** The functions of PCI bus 0, the chipset's too. */
+  /** The functions of PCI bus 0, the chipset's too. With MSI-X when there is a page for messages, else with INTx alone. */
   async pciFunctions(): Promise<readonly QtestPciFunction[]> {
     if (this.#functions === undefined) {
-      this.#functions = await enumeratePci(this.qtest);
+      this.#functions = await enumeratePci(this.qtest, this.#messages);
       for (const found of this.#functions) this.#interrupts.add(found);
     }
     return this.#functions;
@@ -106,6 +112,7 @@ export class Qemu {
 
   /** Ends QEMU. Drivers that still wait are told that the device is lost. */
   async close(): Promise<void> {
+    this.#messages?.close();
     await this.#process.end();
     await this.qtest.close();
     for (const region of this.memory.regions) this.memory.remove(region);

@@ -74,6 +74,11 @@ export class PciDriverTransport implements DriverTransport {
     return new PciDriverTransport(access, device - PCI_DEVICE_BASE, found, await DriverVectors.open(access, found));
   }
 
+  /** How the device tells this driver. */
+  get interrupts(): 'INTx' | 'MSI-X' {
+    return this.#vectors === undefined ? 'INTx' : 'MSI-X';
+  }
+
   /** The shared memory region with an id, or undefined when the device has none. */
   sharedMemory(id: number): SharedMemoryStructure | undefined {
     return this.#sharedMemory.find((region) => region.id === id);
