@@ -63,3 +63,8 @@ export class Poller {
 export function whenReadable(fd: number, callback: () => void): { close(): void } {
   return koffi.node.poll(fd, { readable: true, disconnect: true }, callback);
 }
+
+/** As `whenReadable`, whenever `fd` can be written. One descriptor is waited for in one way at a time. */
+export function whenWritable(fd: number, callback: () => void): { close(): void } {
+  return koffi.node.poll(fd, { writable: true, disconnect: true }, callback);
+}

@@ -7,6 +7,7 @@ import { MessageMemory, MSG_CTRUNC } from './message-memory.ts';
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
 const SOCK_CLOEXEC = 0o2000000;
+const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const POLLIN = 1;
@@ -82,8 +83,8 @@ export class UnixListener {
 }
 
 /**
- * A connection that carries descriptors of files next to its bytes. Calls block the thread; but once a message has begun, or
- * when the other side does not read, for at most five seconds. All throw TransportError.
+ * A connection that carries descriptors of files next to its bytes. `receive` and `send` block the thread; but once a message
+ * has begun, or when the other side does not read, for at most five seconds. All throw TransportError.
  */
 export class UnixSocket {
   readonly fd: number;
@@ -153,6 +154,41 @@ export class UnixSocket {
       if (sent > 0) done += sent;
       else if (errorNumber() === Errno.EAGAIN) this.#await(POLLOUT, STALL_LIMIT_MS);
       else if (errorNumber() !== Errno.EINTR) throw callError('sendmsg', 'a socket');
+    }
+  }
+
+  /**
+   * Fills `bytes` as far as something has come, without waiting: how many bytes, 0 at the end of the connection, and the
+   * descriptors that came with them, which belong to the caller. Undefined when nothing has come yet.
+   */
+  receiveNow(bytes: Uint8Array): { readonly count: number; readonly fds: readonly number[] } | undefined {
+    const memory = messageMemory();
+    for (;;) {
+      memory.clear(bytes.length);
+      const count = libc().recvmsg(this.fd, memory.header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+      if (count >= 0) {
+        const fds = memory.takeFds();
+        if ((memory.flags & MSG_CTRUNC) !== 0) {
+          for (const fd of fds) closeFd(fd);
+          throw new TransportError('recvmsg: more descriptors came than are taken');
+        }
+        bytes.set(memory.staging(count));
+        return { count, fds };
+      }
+      if (errorNumber() === Errno.EAGAIN) return undefined;
+      if (errorNumber() !== Errno.EINTR) throw callError('recvmsg', 'a socket');
+    }
+  }
+
+  /** Sends of `bytes` what goes without waiting, and copies of `fds` with the first one; how many bytes it were. */
+  sendNow(bytes: Uint8Array, fds: readonly number[] = []): number {
+    const memory = messageMemory();
+    for (;;) {
+      memory.fill(bytes, 0, fds);
+      const sent = libc().sendmsg(this.fd, memory.header, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent >= 0) return sent;
+      if (errorNumber() === Errno.EAGAIN) return 0;
+      if (errorNumber() !== Errno.EINTR) throw callError('sendmsg', 'a socket');
     }
   }
 

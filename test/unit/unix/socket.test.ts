@@ -160,6 +160,37 @@ describe('a connection', () => {
     far.close();
   });
 
+  it('is read and written without waiting, as far as it goes', () => {
+    const [near, far] = UnixSocket.pair();
+    const file = memfd(4096);
+    expect(far.receiveNow(new Uint8Array(4))).toBeUndefined();
+    expect(near.sendNow(bytes(1, 2), [file])).toBe(2);
+    closeFd(file);
+    const target = new Uint8Array(4);
+    const received = far.receiveNow(target)!;
+    expect(received).toEqual({ count: 2, fds: [expect.any(Number)] });
+    received.fds.forEach(closeFd);
+    expect(target).toEqual(bytes(1, 2, 0, 0));
+    let sent = 0;
+    for (let now = -1; now !== 0; sent += now) now = near.sendNow(new Uint8Array(1 << 20));
+    expect(sent).toBeGreaterThan(4096);
+    near.close();
+    for (let now = -1; now !== 0; sent -= now) now = far.receiveNow(new Uint8Array(1 << 20))!.count;
+    expect(sent).toBe(0);
+    expect(() => far.sendNow(bytes(1))).toThrow('sendmsg: a socket: EPIPE');
+    far.close();
+  });
+
+  it('refuses more descriptors than it takes without waiting, too', () => {
+    const [near, far] = UnixSocket.pair();
+    const file = memfd(4096);
+    sendManyFds(near, new Array<number>(17).fill(file));
+    expect(() => far.receiveNow(new Uint8Array(1))).toThrow(/more descriptors came/);
+    closeFd(file);
+    near.close();
+    far.close();
+  });
+
   it('fails when the other side is gone', () => {
     const [near, far] = UnixSocket.pair();
     far.close();
