@@ -17,7 +17,7 @@ export interface PciAccess {
   /** Set by the transport; called when INTx is asserted. */
   onInterrupt: (() => void) | undefined;
   /** MSI-X messages for this driver. Without them, or with a function that has no MSI-X, there is INTx. */
-  readonly messages?: PciMessages;
+  readonly messages?: PciMessages | undefined;
 }
 
 const FEATURE_WORDS = 2;

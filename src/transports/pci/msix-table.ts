@@ -26,6 +26,7 @@ export class MsixTable {
   readonly #entries: Uint32Array;
   readonly #pending = new Set<number>();
   #control = 0;
+  #onVector: ((vector: number) => void) | undefined;
 
   constructor(vectors: number) {
     this.vectors = vectors;
@@ -44,6 +45,15 @@ export class MsixTable {
 
   get enabled(): boolean {
     return (this.#control & Msix.ENABLE) !== 0;
+  }
+
+  /**
+   * For a host that keeps the table itself, as vfio does: called in place of `onMessage`, with each vector that is signalled while
+   * MSI-X is enabled. What is written to this table, and its masks, have no effect then.
+   */
+  set onVector(listener: ((vector: number) => void) | undefined) {
+    this.#onVector = listener;
+    this.#deliver();
   }
 
   /** The bits of the control register that can be written: enable, and mask all. */
@@ -118,7 +128,15 @@ export class MsixTable {
   }
 
   #deliver(): void {
-    if (!this.enabled || (this.#control & Msix.MASK_ALL) !== 0) return;
+    if (!this.enabled) return;
+    if (this.#onVector !== undefined) {
+      for (const vector of this.#pending) {
+        this.#pending.delete(vector);
+        this.#onVector(vector);
+      }
+      return;
+    }
+    if ((this.#control & Msix.MASK_ALL) !== 0) return;
     for (const vector of this.#pending) {
       const at = WORDS * vector;
       if (this.#entries[at + CONTROL_WORD] !== 0) continue;
