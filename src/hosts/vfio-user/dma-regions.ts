@@ -1,0 +1,112 @@
+import { fstatSync } from 'node:fs';
+import type { GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
+import { PAGE_BYTES } from '../../unix/arena.ts';
+import { dmaWindows, WINDOW_BYTES, type Window } from './dma-windows.ts';
+import { DmaFlag, Errno, type Request } from './messages.ts';
+import { Refusal } from './refusal.ts';
+
+/** Regions that a client can have at a time. Each costs the process one of the mappings that the system lets it have. */
+export const MOST_DMA_REGIONS = 4096;
+
+interface DmaRegion {
+  readonly address: number;
+  readonly size: number;
+  /** Undefined for a region that came without a descriptor: the device cannot reach it. */
+  readonly mapped: { readonly window: Window; readonly region: MemoryRegion } | undefined;
+}
+
+/** The memory that a client lets the device access: its regions, mapped, as the guest memory of the device. */
+export class DmaRegions {
+  readonly #memory: GuestMemory;
+  readonly #inFlight: () => number;
+  readonly #regions: DmaRegion[] = [];
+  /** Windows of regions that are gone, which requests in flight may still write to. */
+  readonly #waiting: Window[] = [];
+
+  /** `memory` has no regions but those of the client; `inFlight` says how many requests the device still has in hand. */
+  constructor(memory: GuestMemory, inFlight: () => number) {
+    this.#memory = memory;
+    this.#inFlight = inFlight;
+  }
+
+  get count(): number {
+    return this.#regions.length;
+  }
+
+  /** Bytes of the regions that the device can reach. */
+  get mappedBytes(): number {
+    return this.#regions.reduce((sum, { size, mapped }) => sum + (mapped === undefined ? 0 : size), 0);
+  }
+
+  /** Adds a region; the descriptor stays the caller's. Throws Refusal, and TransportError when it cannot be mapped. */
+  map({ flags, offset, address, size }: Omit<Request<'dmaMap'>, 'argsz'>, fds: readonly number[]): void {
+    const end = address + size;
+    if (size === 0 || !Number.isSafeInteger(address) || !Number.isSafeInteger(end) || !isPages(address, size)) {
+      throw new Refusal(Errno.EINVAL, `${size} bytes at 0x${address.toString(16)} are no pages of memory`);
+    }
+    if ((flags & ~(DmaFlag.READ | DmaFlag.WRITE)) !== 0 || (flags & DmaFlag.READ) === 0 || fds.length > 1) {
+      throw new Refusal(Errno.EINVAL, `a region is not mapped with flags ${flags} and ${fds.length} descriptors`);
+    }
+    if (this.#regions.some((region) => address < region.address + region.size && region.address < end)) {
+      throw new Refusal(Errno.EEXIST, `a region at 0x${address.toString(16)} is there already`);
+    }
+    if (this.#regions.length === MOST_DMA_REGIONS) {
+      throw new Refusal(Errno.ENOSPC, `there are ${MOST_DMA_REGIONS} regions already`);
+    }
+    const [fd] = fds;
+    const writable = (flags & DmaFlag.WRITE) !== 0;
+    const mapped = fd === undefined ? undefined : this.#map(address, { fd, fdOffset: offset, length: size, writable });
+    this.#regions.push({ address, size, mapped });
+  }
+
+  /** Takes a region away, as it was mapped. What is still in flight may go on writing there, to no effect. Throws Refusal. */
+  unmap({ address, size }: Pick<Request<'dmaUnmap'>, 'address' | 'size'>): void {
+    const at = this.#regions.findIndex((region) => region.address === address && region.size === size);
+    if (at < 0) throw new Refusal(Errno.ENOENT, `there is no region of ${size} bytes at 0x${address.toString(16)}`);
+    const [region] = this.#regions.splice(at, 1);
+    this.#unmap(region!);
+  }
+
+  unmapAll(): void {
+    for (const region of this.#regions.splice(0)) this.#unmap(region);
+  }
+
+  #map(
+    address: number,
+    piece: { readonly fd: number; readonly fdOffset: number; readonly length: number; readonly writable: boolean },
+  ): NonNullable<DmaRegion['mapped']> {
+    if (!Number.isSafeInteger(piece.fdOffset) || piece.fdOffset % PAGE_BYTES !== 0 || piece.length > WINDOW_BYTES) {
+      throw new Refusal(Errno.EINVAL, `${piece.length} bytes at ${piece.fdOffset} of a file cannot be mapped`);
+    }
+    if (!fstatSync(piece.fd).isFile()) throw new Refusal(Errno.EINVAL, 'what is to be mapped is no file');
+    this.#release();
+    const window = dmaWindows.take(piece.length);
+    try {
+      window.arena.map(window.offset, piece);
+    } catch (error) {
+      dmaWindows.giveBack(window);
+      throw error;
+    }
+    const bytes = new Uint8Array(window.arena.buffer, window.offset, window.length);
+    return { window, region: this.#memory.add(address, bytes, { shared: true }) };
+  }
+
+  #unmap({ mapped }: DmaRegion): void {
+    if (mapped === undefined) return;
+    const { window, region } = mapped;
+    this.#memory.remove(region);
+    window.arena.unmap(window.offset, window.length);
+    this.#waiting.push(window);
+    this.#release();
+  }
+
+  /** A window is used again only when nobody can write to it for a region that is gone. */
+  #release(): void {
+    if (this.#inFlight() > 0) return;
+    for (const window of this.#waiting.splice(0)) dmaWindows.giveBack(window);
+  }
+}
+
+function isPages(address: number, size: number): boolean {
+  return address % PAGE_BYTES === 0 && size % PAGE_BYTES === 0;
+}

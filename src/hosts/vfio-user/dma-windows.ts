@@ -1,0 +1,57 @@
+import { Arena, PAGE_BYTES } from '../../unix/arena.ts';
+
+/** As large as an arena can be, and so the largest region. */
+export const WINDOW_BYTES: number = 2 ** 32;
+/** Large pieces start at multiples of this, so that they may be of huge pages. */
+const HUGE_PAGE_BYTES = 2 << 20;
+
+/** A range of addresses into which a file can be mapped. */
+export interface Window {
+  readonly arena: Arena;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * The addresses in which memory of clients is seen, in arenas of 4 GiB that live as long as the process: however often memory is
+ * mapped and taken away, no more of them are reserved than were in use at one time.
+ */
+class DmaWindows {
+  readonly #arenas: { readonly arena: Arena; readonly free: { offset: number; length: number }[] }[] = [];
+
+  /** A window of whole pages, at most 4 GiB. Throws TransportError when there are no more addresses. */
+  take(length: number): Window {
+    const alignment = length >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : PAGE_BYTES;
+    for (const { arena, free } of this.#arenas) {
+      for (const [at, range] of free.entries()) {
+        const offset = Math.ceil(range.offset / alignment) * alignment;
+        const end = range.offset + range.length;
+        if (offset + length > end) continue;
+        const rest = [
+          { offset: range.offset, length: offset - range.offset },
+          { offset: offset + length, length: end - offset - length },
+        ];
+        free.splice(at, 1, ...rest.filter((piece) => piece.length > 0));
+        return { arena, offset, length };
+      }
+    }
+    this.#arenas.push({ arena: Arena.reserve(WINDOW_BYTES), free: [{ offset: 0, length: WINDOW_BYTES }] });
+    return this.take(length);
+  }
+
+  /** Takes a window back, into which nothing is mapped and nobody looks any more. */
+  giveBack({ arena, offset, length }: Window): void {
+    const { free } = this.#arenas.find((each) => each.arena === arena)!;
+    free.push({ offset, length });
+    free.sort((a, b) => a.offset - b.offset);
+    for (let at = free.length - 1; at > 0; at--) {
+      const [before, after] = [free[at - 1]!, free[at]!];
+      if (before.offset + before.length !== after.offset) continue;
+      before.length += after.length;
+      free.splice(at, 1);
+    }
+  }
+}
+
+/** Those of this process. */
+export const dmaWindows: DmaWindows = new DmaWindows();

@@ -1,0 +1,8 @@
+export { VfioUserClient, type VfioUserClientOptions } from './client.ts';
+export {
+  serveVfioUser,
+  type VfioUserEvent,
+  type VfioUserOptions,
+  VfioUserServer,
+  type VfioUserStatus,
+} from './server.ts';
