@@ -15,6 +15,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/{unit,suspend}/**/*.test.ts'],
           testTimeout: 20_000,
+          // No file leaves anything behind, and a process for each would take as long as the tests themselves.
+          isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
