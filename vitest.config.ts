@@ -24,7 +24,7 @@ export default defineConfig({
         // Guests wait a part of their time: three at once keep two cores busy.
         test: {
           name: 'real',
-          include: ['test/{guest,browser,cli,qemu}/**/*.test.ts'],
+          include: ['test/{guest,browser,cli,qemu,vhost-user}/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...(hasCompiler ? [] : ['test/guest/suspend*.test.ts'])],
           testTimeout: SLOW_MS,
           hookTimeout: SLOW_MS,

@@ -3,9 +3,12 @@ import type { Chain, OrphanCount } from '../queue/chain.ts';
 import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState } from '../queue/device-queue.ts';
 import { PackedDeviceQueue } from '../queue/packed-device-queue.ts';
 import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
+import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
+import type { Clock } from './clock.ts';
 import type { QueueDescription } from './device-type.ts';
 import { QueueSlot } from './queue-slot.ts';
+import { Quiet } from './quiet.ts';
 
 /** What the queues need of their device. */
 export interface DeviceQueuesHooks {
@@ -19,10 +22,35 @@ export interface DeviceQueuesHooks {
   usedBuffer(queue: number): void;
   /** Something in processing has ended. */
   ended(): void;
-  /** Calls back in a later turn of the event loop. */
-  later(callback: () => void): void;
   /** A driver's mistake, or ours: DEVICE_NEEDS_RESET. Called instead of a guarded closure, which each kick would allocate. */
   failed(error: unknown): void;
+}
+
+/** Whoever stops a single queue: one of the two is called, once. */
+export interface StopWaiter {
+  /** How long what is in processing may take to end. */
+  readonly limitMs: number;
+  stopped(positions: QueueState): void;
+  failed(error: Error): void;
+}
+
+/** What a host may do with the queues of a device besides kicking them. */
+export interface QueueService {
+  /** As if all queues were kicked. */
+  scan(): void;
+
+  /**
+   * Takes what is available in the eager queues, in one batch each, without asking for kicks: the host looks again soon, or
+   * calls `scan` before it waits for one. How many buffers there were.
+   */
+  poll(): number;
+
+  /**
+   * Brings one queue to rest and takes it out of use. Its positions go to `waiter.stopped`, for `Device.enableQueue` to go on
+   * from; `waiter.failed` is called, and the queue goes on, when what is in processing does not end in time; also when the queue
+   * is reset meanwhile.
+   */
+  stop(slot: QueueSlot, waiter: StopWaiter): void;
 }
 
 /**
@@ -41,19 +69,23 @@ const TAKES_PER_TURN = 4096;
  * A reset closes the queues at once. Chains that the type still holds are orphaned: their memory is no longer touched,
  * but until all of them are handed back no new buffer is taken, so that an old write to the disk cannot overtake a new one.
  */
-export class DeviceQueues {
+export class DeviceQueues implements QueueService {
   readonly slots: readonly QueueSlot[];
   readonly #memory: GuestMemory;
   readonly #hooks: DeviceQueuesHooks;
+  readonly #clock: Clock;
   /** Chains that were out at a reset of the device. */
   readonly #orphans: OrphanCount = { count: 0 };
   /** The device was reset since: orphans of single queues count like its own. */
   #allWait = false;
 
-  constructor(descriptions: readonly QueueDescription[], memory: GuestMemory, hooks: DeviceQueuesHooks) {
-    this.slots = descriptions.map((description, index) => new QueueSlot(index, description));
+  constructor(descriptions: readonly QueueDescription[], memory: GuestMemory, hooks: DeviceQueuesHooks, clock: Clock) {
     this.#memory = memory;
     this.#hooks = hooks;
+    this.#clock = clock;
+    this.slots = descriptions.map((description, index) => {
+      return new QueueSlot(index, description, (slot) => this.#quiet(slot));
+    });
   }
 
   /** Chains of a life before the last reset that were not handed back yet: until they are, no queue is served. */
@@ -91,14 +123,31 @@ export class DeviceQueues {
       : new SplitDeviceQueue(this.#memory, layout, features, saved);
   }
 
-  /** Makes the queue of an enabled slot; throws as `make` does. */
+  /** Makes the queue of an enabled slot. One that is set up wrongly is the device's failure. */
   open(slot: QueueSlot, accepted: FeatureSet, saved?: QueueState): void {
-    slot.queue = this.make(slot.layout, accepted, saved);
+    try {
+      slot.queue = this.make(slot.layout, accepted, saved);
+    } catch (error) {
+      this.#hooks.failed(error);
+    }
   }
 
   closeAll(): void {
     for (const slot of this.slots) slot.close(this.#orphans);
     this.#allWait = this.#orphaned > 0;
+  }
+
+  stop(slot: QueueSlot, waiter: StopWaiter): void {
+    if (slot.queue === undefined) throw new StateError(`queue ${slot.index} is not in use: it cannot be stopped`);
+    slot.quiet.request('transport', {
+      limitMs: waiter.limitMs,
+      failed: waiter.failed,
+      reached: () => {
+        const positions = slot.queue!.save();
+        this.disable(slot);
+        waiter.stopped(positions);
+      },
+    });
   }
 
   /** Resets one queue (§2.6.1): nothing of it is left but the orphans, which hold up only this queue. */
@@ -110,21 +159,36 @@ export class DeviceQueues {
   disable(slot: QueueSlot): void {
     slot.close(slot.orphans);
     slot.enabled = false;
-    this.#hooks.ended();
+    this.#ended(slot);
   }
 
-  /** Takes what is available in all queues, kicked or not. */
   scan(): void {
     for (const slot of this.slots) this.drain(slot);
   }
 
+  poll(): number {
+    let sum = 0;
+    for (const slot of this.slots) {
+      if (slot.draining || slot.onDemand || !this.#open(slot)) continue;
+      slot.draining = true;
+      let taken = 0;
+      try {
+        taken = this.#takeBatch(slot);
+      } catch (error) {
+        this.#hooks.failed(error);
+      }
+      sum += taken;
+      this.#drained(slot, taken);
+    }
+    return sum;
+  }
+
   /** Takes what is available in one queue until nothing is left, and tells the driver what was used. */
   drain(slot: QueueSlot): void {
-    const { queue } = slot;
-    if (queue === undefined || slot.orphans.count > 0 || !this.#hooks.serving()) return;
-    if (slot.description.taking === 'onDemand') {
+    if (!this.#open(slot)) return;
+    if (slot.onDemand) {
       try {
-        if (queue.arm()) this.#hooks.available(slot.index);
+        if (slot.queue!.arm()) this.#hooks.available(slot.index);
       } catch (error) {
         this.#hooks.failed(error);
       }
@@ -140,24 +204,18 @@ export class DeviceQueues {
     } catch (error) {
       this.#hooks.failed(error);
     }
-    slot.draining = slot.batching = false;
-    this.#hooks.ended();
-    // A kick that came within this call for a queue that the driver has set up anew meanwhile.
-    if (slot.again) {
-      slot.again = false;
-      this.drain(slot);
-    }
+    this.#drained(slot, 1);
   }
 
   /** The next buffer of an onDemand queue; with undefined comes the promise of `available` for the next one. */
   take(slot: QueueSlot): Chain | undefined {
-    const { queue } = slot;
-    if (queue === undefined || slot.orphans.count > 0 || !this.#hooks.serving()) return undefined;
-    if (slot.takes === TAKES_PER_TURN) return undefined;
+    if (!this.#open(slot) || slot.takes === TAKES_PER_TURN) return undefined;
+    const queue = slot.queue!;
     const chain = queue.take() ?? (queue.arm() ? queue.take() : undefined);
     if (chain === undefined) slot.takes = 0;
-    else if (++slot.takes === TAKES_PER_TURN) {
-      this.#hooks.later(() => {
+    else slot.served++;
+    if (chain !== undefined && ++slot.takes === TAKES_PER_TURN) {
+      this.#later(() => {
         slot.takes = 0;
         this.drain(slot);
       });
@@ -172,7 +230,8 @@ export class DeviceQueues {
     }
     if (slot.queue === undefined) throw new RangeError('the chain was handed back before');
     slot.queue.giveBack(chain);
-    this.#hooks.ended();
+    slot.served--;
+    this.#ended(slot);
   }
 
   complete(slot: QueueSlot, chain: Chain, written: number): void {
@@ -191,7 +250,7 @@ export class DeviceQueues {
       this.#hooks.failed(error);
       this.#forget(chain);
     }
-    this.#hooks.ended();
+    this.#ended(slot);
   }
 
   /** A chain that the device type does not hold any more, though its device failed over it and orphaned it. */
@@ -218,24 +277,67 @@ export class DeviceQueues {
 
   #takeAll(slot: QueueSlot): void {
     const { queue } = slot;
-    if (queue === undefined) return;
     let rounds = 0;
     do {
       slot.again = false;
       if (rounds++ === ROUNDS_PER_TURN) {
-        this.#hooks.later(() => this.drain(slot));
+        this.#later(() => this.drain(slot));
         return;
       }
-      slot.batching = true;
-      while (this.#hooks.serving()) {
-        const chain = queue.take();
-        if (chain === undefined) break;
-        this.#process(slot, chain);
-      }
-      slot.batching = false;
-      this.#publish(slot);
+      this.#takeBatch(slot);
       // A kick within the loop says that there may be more, even when arming did not see it.
-    } while (this.#hooks.serving() && slot.queue === queue && (queue.arm() || slot.again));
+    } while (this.#open(slot) && slot.queue === queue && (queue!.arm() || slot.again));
+  }
+
+  /** Takes what is available now, and shows to the driver what of it was used at once; how many chains that were. */
+  #takeBatch(slot: QueueSlot): number {
+    const queue = slot.queue!;
+    let taken = 0;
+    slot.batching = true;
+    for (; this.#open(slot); taken++) {
+      const chain = queue.take();
+      if (chain === undefined) break;
+      this.#process(slot, chain);
+    }
+    slot.batching = false;
+    slot.served += taken;
+    if (taken > 0) this.#publish(slot);
+    return taken;
+  }
+
+  /** The end of a call that took buffers: one that took none has changed nothing. */
+  #drained(slot: QueueSlot, taken: number): void {
+    slot.draining = slot.batching = false;
+    if (taken > 0) this.#ended(slot);
+    // A kick that came within this call for a queue that the driver has set up anew meanwhile.
+    if (!slot.again) return;
+    slot.again = false;
+    this.drain(slot);
+  }
+
+  /** Buffers of this queue may be taken now. */
+  #open(slot: QueueSlot): boolean {
+    return slot.queue !== undefined && slot.orphans.count === 0 && slot.quiet.open && this.#hooks.serving();
+  }
+
+  #ended(slot: QueueSlot): void {
+    slot.quiet.settle();
+    this.#hooks.ended();
+  }
+
+  #later(callback: () => void): void {
+    this.#clock.after(0, callback);
+  }
+
+  #quiet(slot: QueueSlot): Quiet {
+    const hooks = {
+      busy: () => slot.taken > 0 || slot.draining,
+      stop: () => {},
+      start: () => {},
+      opened: () => this.drain(slot),
+      startFailed: () => {},
+    };
+    return new Quiet(hooks, this.#clock);
   }
 
   #publish(slot: QueueSlot): void {

@@ -1,12 +1,13 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Chain } from '../queue/chain.ts';
+import type { QueueState } from '../queue/device-queue.ts';
 import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { systemClock } from './clock.ts';
 import { ConfigSpace } from './config-space.ts';
 import type { DeviceOptions } from './device-options.ts';
-import { DeviceQueues, type DeviceQueuesHooks } from './device-queues.ts';
+import { DeviceQueues, type DeviceQueuesHooks, type QueueService } from './device-queues.ts';
 import type { DevicePort, DeviceType } from './device-type.ts';
 import { offeredFeatures, refuseFeatures } from './negotiation.ts';
 import type { QueueSlot } from './queue-slot.ts';
@@ -16,15 +17,16 @@ import { StatusMachine } from './status-machine.ts';
 import type { DeviceObserver, DeviceTransport } from './transport.ts';
 
 /**
- * A virtio device: what all device types share. A transport shows its registers and calls the methods for them; a device
- * type says what to do with a buffer. Everything that goes on between the two is here: status, features, queues,
- * notifications, configuration space, suspend, pause, saved state.
+ * A virtio device: what all device types share. A transport shows its registers and calls the methods for them; a device type
+ * says what to do with a buffer. All between the two is here: status, features, queues, notifications, configuration, rest, state.
  *
  * A driver's mistake is caught here, in one place, and ends in DEVICE_NEEDS_RESET (§2.1.2).
  */
 export class Device {
   readonly type: DeviceType;
   readonly offered: FeatureSet;
+  /** For hosts that look at queues without being kicked, and for those that stop single ones. */
+  readonly service: QueueService;
   /** Set by the transport. */
   transport: DeviceTransport | undefined;
   observer: DeviceObserver | undefined;
@@ -43,7 +45,7 @@ export class Device {
     this.type = type;
     this.offered = offeredFeatures(type, options);
     const clock = options.clock ?? systemClock;
-    this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(clock));
+    this.service = this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(), clock);
     this.#suspendLimitMs = options.suspendLimitMs ?? 5000;
     type.attach(this.#port());
     this.#config = new ConfigSpace(() => type.config(), {
@@ -108,13 +110,14 @@ export class Device {
     if (slot !== undefined && !slot.enabled && !this.frozen) change(slot);
   }
 
-  enableQueue(index: number): void {
+  /** `positions` are those at which the queue was stopped; without them it is a new one. */
+  enableQueue(index: number, positions?: QueueState): void {
     const slot = this.queues[index];
     if (slot === undefined || slot.enabled || this.frozen || (this.status & Status.FEATURES_OK) === 0) return;
     slot.enabled = true;
     const { state } = this.#status;
     if (state !== 'running' && state !== 'suspending') return;
-    this.#guard(() => this.#queues.open(slot, this.#accepted));
+    this.#queues.open(slot, this.#accepted, positions);
     this.#queues.drain(slot);
   }
 
@@ -209,6 +212,15 @@ export class Device {
     this.#quiet.release('pause', new StateError('pause: the device was let go before it had come to rest'));
   }
 
+  /**
+   * Calls `action` at rest, within this call where that can be, and goes on; for a transport that changes the memory. `failed` is
+   * called instead when rest is not reached within the suspend limit, or the device is reset before.
+   */
+  atRest(action: () => void, failed: (error: Error) => void): void {
+    this.#quiet.pass(this.#suspendLimitMs, action, failed);
+    this.#update();
+  }
+
   /** The state of a device at rest. Throws StateError when it is not at rest. */
   save(): SavedDevice {
     if (!this.#quiet.reached) {
@@ -233,9 +245,10 @@ export class Device {
     this.#shown();
   }
 
-  /** Puts the device into DEVICE_NEEDS_RESET (§2.1.2) for `error`. */
-  fail(error: Error): void {
+  /** Puts the device into DEVICE_NEEDS_RESET (§2.1.2) for `reason`, an Error as a rule. */
+  fail(reason: unknown): void {
     if (this.#status.state === 'needsReset') return;
+    const error = reason instanceof Error ? reason : new Error(String(reason));
     this.#failure = error;
     this.#status.needReset();
     this.#queues.closeAll();
@@ -256,6 +269,7 @@ export class Device {
     this.#accepted = 0n;
     this.#failure = undefined;
     this.#letGoOfSuspend();
+    this.#quiet.release('transport', new StateError('the device was reset'));
     this.type.reset?.();
     this.#config.reset();
     this.transport?.reset();
@@ -263,7 +277,7 @@ export class Device {
     this.#quiet.restart();
   }
 
-  #hooks(clock: Clock): DeviceQueuesHooks {
+  #hooks(): DeviceQueuesHooks {
     return {
       serving: () => this.#serving,
       process: (queue, chain) => this.type.process?.(queue, chain),
@@ -276,8 +290,7 @@ export class Device {
         this.#update();
         this.#quiet.settle();
       },
-      later: (callback) => void clock.after(0, callback),
-      failed: (error) => this.#failed(error),
+      failed: (error) => this.fail(error),
     };
   }
 
@@ -295,7 +308,7 @@ export class Device {
     try {
       return this.#queues.take(this.queues[queue]!);
     } catch (error) {
-      this.#failed(error);
+      this.fail(error);
       return undefined;
     }
   }
@@ -312,9 +325,8 @@ export class Device {
   }
 
   #start(): void {
-    this.#guard(() => {
-      for (const slot of this.queues) if (slot.enabled) this.#queues.open(slot, this.#accepted);
-    });
+    for (const slot of this.queues)
+      if (slot.enabled && this.#failure === undefined) this.#queues.open(slot, this.#accepted);
     this.#update();
     this.#queues.scan();
   }
@@ -382,11 +394,7 @@ export class Device {
     try {
       action();
     } catch (error) {
-      this.#failed(error);
+      this.fail(error);
     }
-  }
-
-  #failed(error: unknown): void {
-    this.fail(error instanceof Error ? error : new Error(String(error)));
   }
 }

@@ -1,8 +1,11 @@
 import { StateError } from '../spec/fault.ts';
 import type { Clock } from './clock.ts';
 
-/** Who can ask a device to be quiet: the driver by SUSPEND, the host by pause. */
-export type QuietOwner = 'suspend' | 'pause';
+/**
+ * Who can ask a device to be quiet: the driver by SUSPEND, the host by pause, and the transport for a moment, to change the
+ * memory or to stop a single queue.
+ */
+export type QuietOwner = 'suspend' | 'pause' | 'transport';
 
 /** What quieting needs of the device. */
 export interface QuietHooks {
@@ -34,7 +37,7 @@ interface Hold {
 }
 
 /**
- * The one engine that brings a device to rest, for SUSPEND and for pause alike: take no more buffers, let what is in
+ * The one engine that brings a device to rest, for SUSPEND and for pause alike, or a single queue of it: take no more buffers, let what is in
  * processing end, stop the back-end. The owners are separate; a device that both hold needs both to let go.
  *
  * All of it happens within the call where it can: nothing in processing and a back-end that stops at once.
@@ -76,6 +79,15 @@ export class Quiet {
     this.#owners.set(owner, { waiter, cancelLimit });
     if (this.#phase === 'open') this.#phase = 'draining';
     this.settle();
+  }
+
+  /** Comes to rest for the length of `action`, on behalf of the transport. Otherwise `failed` is called. */
+  pass(limitMs: number, action: () => void, failed: (error: Error) => void): void {
+    const reached = (): void => {
+      action();
+      this.release('transport');
+    };
+    this.request('transport', { limitMs, reached, failed });
   }
 
   /** Lets go, whether or not rest was reached. A waiter that was not told yet is told `reason`, if there is one. */

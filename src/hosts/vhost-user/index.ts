@@ -1,0 +1,16 @@
+/**
+ * Devices for virtual machines of other programs, over vhost-user: QEMU, libblkio, Cloud Hypervisor, crosvm. Needs Linux.
+ *
+ *     const server = await serveVhostUser({ path: '/run/disk.sock', device: () => new BlockDevice(disk) });
+ *     await server.status(); // connected, device status, counters
+ *     await server.pause(); await server.continue();
+ *     await server.close(); // drains
+ */
+export type {
+  QueueStatus,
+  ServerEvent,
+  ServerStatus,
+  VhostUserOptions,
+  VhostUserServer,
+} from './server.ts';
+export { serveVhostUser } from './server.ts';

@@ -1,0 +1,100 @@
+import { ProtocolError } from '../../spec/fault.ts';
+import { closeFd } from '../../unix/file-descriptor.ts';
+import type { UnixSocket } from '../../unix/socket.ts';
+import type { Answer, FrontEnd } from './front-end.ts';
+import { type Message, MessageReader, send, u64 } from './message-reader.ts';
+import { HeaderFlag } from './messages.ts';
+
+/** What a session needs of its server. */
+export interface SessionHooks {
+  /** A message is in hand that is answered later: until then no other is to be read. */
+  waiting(waiting: boolean): void;
+  /** The session cannot go on, found out of its turn: it is to be ended soon, but not within this call. */
+  broken(error: Error): void;
+}
+
+/**
+ * The connection of one front-end: takes its messages in order, and answers them. A message that makes no sense is answered
+ * with an error where the front-end asked for an answer, else it ends the session: the front-end would go on as if it had been
+ * obeyed.
+ */
+export class Session {
+  readonly #socket: UnixSocket;
+  readonly #reader: MessageReader;
+  readonly #frontEnd: FrontEnd;
+  readonly #hooks: SessionHooks;
+  /** A message that is answered later. */
+  #inHand: Message | undefined;
+  #closed = false;
+  #broken: Error | undefined;
+
+  constructor(socket: UnixSocket, frontEnd: FrontEnd, hooks: SessionHooks) {
+    this.#socket = socket;
+    this.#reader = new MessageReader(socket);
+    this.#frontEnd = frontEnd;
+    this.#hooks = hooks;
+  }
+
+  get fd(): number {
+    return this.#socket.fd;
+  }
+
+  /** Takes what the front-end has sent. False when it has ended the connection; throws when the session cannot go on. */
+  serve(): boolean {
+    while (this.#inHand === undefined) {
+      if (this.#broken !== undefined) throw this.#broken;
+      const message = this.#reader.next();
+      if (message === undefined) return true;
+      if (message === 'end') return false;
+      this.#handle(message);
+    }
+    return true;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#frontEnd.close();
+    for (const fd of this.#inHand?.fds.splice(0) ?? []) closeFd(fd);
+    this.#reader.close();
+    this.#socket.close();
+  }
+
+  #handle(message: Message): void {
+    let answer: Answer | 'later';
+    try {
+      answer = this.#frontEnd.handle(message, () => this.#later(message));
+    } catch (error) {
+      answer = error as Error;
+    }
+    if (answer !== 'later') this.#answer(message, answer);
+  }
+
+  #answer(message: Message, answer: Answer): void {
+    for (const fd of message.fds.splice(0)) closeFd(fd);
+    const asked = message.needsReply && this.#frontEnd.acknowledges;
+    if (answer instanceof Error && !(asked && answer instanceof ProtocolError)) throw answer;
+    if (answer instanceof Uint8Array) this.#reply(message, answer);
+    else if (asked) this.#reply(message, u64(answer === 'done' ? 0n : 1n));
+  }
+
+  #reply(message: Message, payload: Uint8Array): void {
+    send(this.#socket, message.shape.request, HeaderFlag.REPLY, payload);
+  }
+
+  /** Reads no other message until the returned function is called with the answer. */
+  #later(message: Message): (answer: Answer) => void {
+    this.#inHand = message;
+    this.#hooks.waiting(true);
+    return (answer) => {
+      if (this.#closed) return;
+      this.#inHand = undefined;
+      this.#hooks.waiting(false);
+      try {
+        this.#answer(message, answer);
+      } catch (error) {
+        this.#broken = error as Error;
+        this.#hooks.broken(this.#broken);
+      }
+    };
+  }
+}

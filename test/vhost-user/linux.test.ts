@@ -1,0 +1,67 @@
+/** Linux in QEMU with a disk of ours over vhost-user: what it writes is what we have, and what we have is what it reads. */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { BlockDevice } from '../../src/devices/block/device.ts';
+import { type ServerEvent, serveVhostUser } from '../../src/hosts/vhost-user/server.ts';
+import { guestFiles } from '../../src/machine/guest-files.ts';
+import { readDisk, writeDisk } from '../../src/storage/direct-request.ts';
+import { MemoryDisk } from '../../src/storage/memory-disk.ts';
+import { hasQemu, QemuMachine } from '../guest/qemu-machine.ts';
+import { vhostUserDisk } from './qemu-disk.ts';
+
+const DISK_BYTES = 64 << 20;
+
+const sum = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
+
+describe.skipIf(!hasQemu)('Linux in QEMU over vhost-user', () => {
+  it.each(['split', 'packed'] as const)('uses a disk with %s rings, and both see the same bytes', async (format) => {
+    const folder = mkdtempSync(join(tmpdir(), 'virtio-vhost-'));
+    const path = join(folder, 'disk.sock');
+    const disk = new MemoryDisk({ capacitySectors: DISK_BYTES / 512 });
+    const pattern = Buffer.from(
+      Array.from({ length: 4096 }, (_, n) => createHash('md5').update(`${n}`).digest('hex')).join(''),
+    );
+    await writeDisk(disk, 16 << 20, pattern);
+    const events: ServerEvent[] = [];
+    const server = await serveVhostUser({
+      path,
+      device: () => new BlockDevice(disk),
+      onEvent: (event) => events.push(event),
+    });
+    const files = await guestFiles({ architecture: 'amd64' });
+    const machine = await QemuMachine.start({ files, folder, load: ['virtio'], args: vhostUserDisk(path, format) });
+    const output = async (line: string): Promise<string> => {
+      const result = await machine.command(line, { timeoutMs: 120_000 });
+      expect(result.exitCode, result.output).toBe(0);
+      return result.output;
+    };
+    try {
+      expect(await output('cat /sys/block/vda/size')).toBe(`${DISK_BYTES / 512}\n`);
+      const features = await output('cat /sys/block/vda/device/features');
+      expect(features[34]).toBe(format === 'packed' ? '1' : '0');
+      const blocks = pattern.length / 65536;
+      expect(
+        await output(`dd if=/dev/vda bs=64k skip=256 count=${blocks} iflag=direct 2>/dev/null | md5sum`),
+      ).toContain(sum(pattern));
+      const written = await output(
+        'dd if=/dev/urandom of=/tmp/data bs=64k count=64 2>/dev/null; dd if=/tmp/data of=/dev/vda bs=4k oflag=direct 2>/dev/null; md5sum </tmp/data',
+      );
+      expect(written).toContain(sum(await readDisk(disk, 0, 64 * 65536)));
+      await output(
+        'mke2fs -F /dev/vda >/dev/null 2>&1; load /dev/vda 2 4 >/tmp/log 2>&1 & sleep 3; touch /tmp/stop; wait; verify',
+      );
+      const status = await server.status();
+      expect(status).toMatchObject({ connected: true, failure: null, inFlight: 0 });
+      expect(status.queues[0]!.served).toBeGreaterThan(1000);
+    } finally {
+      await machine.stop();
+      await server.close();
+      rmSync(folder, { recursive: true });
+    }
+    expect(events[0]).toEqual({ event: 'connected' });
+    expect(events.filter(({ event }) => event === 'failed')).toEqual([]);
+  });
+});
