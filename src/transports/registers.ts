@@ -13,6 +13,18 @@ export interface Selectors {
   queue: number;
 }
 
+/** Whether a saved value is one that an unsigned register can have. */
+export function isRegister(value: unknown, most = 0xffff_ffff): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
+}
+
+/** Whether these are saved selectors, that of the queue being no more than `mostQueue`. */
+export function areSelectors(saved: unknown, mostQueue: number): saved is Selectors {
+  if (typeof saved !== 'object' || saved === null) return false;
+  const { deviceFeature, driverFeature, queue } = saved as Partial<Selectors>;
+  return isRegister(deviceFeature) && isRegister(driverFeature) && isRegister(queue, mostQueue);
+}
+
 /** What registers show: a device, through the selectors. */
 export interface RegisterContext {
   readonly device: Device;

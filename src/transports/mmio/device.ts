@@ -3,7 +3,7 @@ import { seal, unseal } from '../../device/sealed.ts';
 import type { AccessWidth } from '../../spec/access-width.ts';
 import { StateError } from '../../spec/fault.ts';
 import { Mmio, MmioInterrupt } from '../../spec/mmio.ts';
-import type { Selectors } from '../registers.ts';
+import { areSelectors, isRegister, type Selectors } from '../registers.ts';
 import { type MmioContext, mmioRegisters, type SharedMemoryRegion } from './registers.ts';
 
 export interface MmioDeviceOptions {
@@ -14,6 +14,7 @@ export interface MmioDeviceOptions {
 
 const FORMAT = 'virtio-mmio registers';
 const VERSION = 1;
+const MOST_QUEUE = 0xffff_ffff;
 const INTERRUPTS = MmioInterrupt.USED_BUFFER | MmioInterrupt.CONFIG_CHANGE;
 
 /** The device end of virtio over MMIO, version 2 (§4.2): the registers of one Device and its interrupt line. */
@@ -86,23 +87,19 @@ export class MmioDevice implements MmioContext {
 
   /** Takes over a saved state; throws StateError that names what differs, and changes nothing then. */
   restore(state: unknown): void {
-    const body = unseal(state, FORMAT, VERSION) as {
-      device?: unknown;
-      interruptStatus?: unknown;
-      select?: Selectors;
-      sharedMemorySelect?: unknown;
-    };
-    const { interruptStatus, select, sharedMemorySelect } = body;
-    const numbers = [interruptStatus, sharedMemorySelect, select?.deviceFeature, select?.driverFeature, select?.queue];
-    const isRegister = (value: unknown): boolean =>
-      Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff;
-    if (!numbers.every(isRegister) || (interruptStatus as number) > INTERRUPTS) {
+    const body = unseal(state, FORMAT, VERSION) as Partial<SavedRegisters> | null;
+    const { interruptStatus, select, sharedMemorySelect } = body ?? {};
+    if (
+      !areSelectors(select, MOST_QUEUE) ||
+      !isRegister(sharedMemorySelect) ||
+      !isRegister(interruptStatus, INTERRUPTS)
+    ) {
       throw new StateError('the saved virtio-mmio registers have values that cannot be');
     }
-    this.device.restore(body.device);
+    this.device.restore(body?.device);
     Object.assign(this.select, select);
-    this.#sharedMemorySelect = sharedMemorySelect as number;
-    this.#setInterrupts(interruptStatus as number);
+    this.#sharedMemorySelect = sharedMemorySelect;
+    this.#setInterrupts(interruptStatus);
   }
 
   #interrupt(bit: number): void {
@@ -120,4 +117,11 @@ export class MmioDevice implements MmioContext {
     this.#sharedMemorySelect = 0;
     this.#setInterrupts(0);
   }
+}
+
+interface SavedRegisters {
+  readonly device: unknown;
+  readonly interruptStatus: number;
+  readonly select: Selectors;
+  readonly sharedMemorySelect: number;
 }

@@ -3,7 +3,7 @@ import { seal, unseal } from '../../device/sealed.ts';
 import type { AccessWidth } from '../../spec/access-width.ts';
 import { StateError } from '../../spec/fault.ts';
 import { Msix, PciCommand, PciCommon } from '../../spec/pci.ts';
-import type { Selectors } from '../registers.ts';
+import { areSelectors, type Selectors } from '../registers.ts';
 import {
   type MsixPlace,
   type PciStructure,
@@ -63,6 +63,7 @@ export interface PciDeviceOptions {
 
 const FORMAT = 'virtio-pci function';
 const VERSION = 2;
+const MOST_QUEUE = 0xffff;
 /** The BAR of table and pending bits, with a half for each. */
 const MSIX_BAR = 1;
 const SMALLEST_MSIX_BAR = 4096;
@@ -199,7 +200,7 @@ export class PciDevice implements PciFunction, PciRegisterContext {
   restore(state: unknown): void {
     const body = unseal(state, FORMAT, VERSION) as Partial<SavedFunctionBody> | null;
     const { interrupts, select, space } = body ?? {};
-    if (!isObject(interrupts) || !isObject(select) || !isObject(space) || !areSelectors(select)) {
+    if (!isObject(interrupts) || !isObject(space) || !areSelectors(select, MOST_QUEUE)) {
       throw new StateError('the saved virtio-pci function has registers that cannot be');
     }
     this.interrupts.check(interrupts);
@@ -238,15 +239,6 @@ interface SavedFunctionBody {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
-}
-
-function areSelectors({ deviceFeature, driverFeature, queue }: Selectors): boolean {
-  const limits = [
-    [deviceFeature, 0xffff_ffff],
-    [driverFeature, 0xffff_ffff],
-    [queue, 0xffff],
-  ] as const;
-  return limits.every(([value, most]) => Number.isInteger(value) && value >= 0 && value <= most);
 }
 
 /** §4.1.4.7.1: regions lie in their BARs, and have ids of their own. */

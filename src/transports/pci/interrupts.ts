@@ -1,5 +1,6 @@
 import { StateError } from '../../spec/fault.ts';
 import { Isr, NO_VECTOR } from '../../spec/pci.ts';
+import { isRegister } from '../registers.ts';
 import { MsixTable, type SavedMsixTable } from './msix-table.ts';
 
 /** The state of the interrupts of a function as plain data. */
@@ -98,8 +99,8 @@ export class PciInterrupts {
   /** Throws StateError for a state that this function cannot have. */
   check(saved: SavedInterrupts): void {
     const { isr, msix } = saved;
-    if (!Number.isInteger(isr) || isr < 0 || isr > (Isr.QUEUE | Isr.CONFIG)) {
-      throw new StateError('the saved virtio-pci function has an ISR that cannot be');
+    if (!isRegister(isr, Isr.QUEUE | Isr.CONFIG) || typeof msix !== 'object') {
+      throw new StateError('the saved virtio-pci function has interrupts that cannot be');
     }
     if ((msix === null) !== (this.msix === undefined)) {
       throw new StateError(`the saved virtio-pci function has ${msix === null ? 'no ' : ''}MSI-X, unlike this one`);

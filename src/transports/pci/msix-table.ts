@@ -2,6 +2,7 @@ import { joinU64 } from '../../memory/guest-memory.ts';
 import type { AccessWidth } from '../../spec/access-width.ts';
 import { StateError } from '../../spec/fault.ts';
 import { Msix } from '../../spec/pci.ts';
+import { isRegister } from '../registers.ts';
 
 const WORDS = Msix.ENTRY_BYTES / 4;
 const CONTROL_WORD = Msix.ENTRY_CONTROL / 4;
@@ -106,14 +107,14 @@ export class MsixTable {
 
   /** Throws StateError for a state that no table has. Nothing is sent before the next `control` or `signal`. */
   check({ control, entries, pending }: { readonly [K in keyof SavedMsixTable]: unknown }): void {
-    const isControl = isWithin(control, 0xffff) && (control & ~CONTROL_BITS) === 0;
+    const isControl = isRegister(control, 0xffff) && (control & ~CONTROL_BITS) === 0;
     const areEntries =
       Array.isArray(entries) &&
       entries.length === this.#entries.length &&
-      entries.every((value, word) => isWithin(value, word % WORDS === CONTROL_WORD ? Msix.MASKED : 0xffff_ffff));
+      entries.every((value, word) => isRegister(value, word % WORDS === CONTROL_WORD ? Msix.MASKED : 0xffff_ffff));
     const arePending =
       Array.isArray(pending) &&
-      pending.every((vector, n) => isWithin(vector, this.vectors - 1) && (n === 0 || vector > pending[n - 1]));
+      pending.every((vector, n) => isRegister(vector, this.vectors - 1) && (n === 0 || vector > pending[n - 1]));
     if (!isControl || !areEntries || !arePending) {
       throw new StateError(`the saved virtio-pci function has not ${this.vectors} MSI-X vectors, or impossible ones`);
     }
@@ -149,8 +150,4 @@ export class MsixTable {
 
 function isWord(offset: number, width: AccessWidth): boolean {
   return width === 4 && offset % 4 === 0;
-}
-
-function isWithin(value: unknown, most: number): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
 }
