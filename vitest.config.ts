@@ -5,6 +5,8 @@ import { configDefaults, defineConfig } from 'vitest/config';
 const hasCompiler = spawnSync('sh', ['-c', 'command -v gcc && command -v make']).status === 0;
 if (!hasCompiler) console.warn('skipped: guests with drivers of ours, as there is no gcc or no make');
 
+const needCompiler = ['test/guest/suspend*.test.ts', 'test/qemu/vfio-user.test.ts'];
+
 const SLOW_MS = 300_000;
 
 export default defineConfig({
@@ -25,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'real',
           include: ['test/{guest,browser,cli,qemu,vhost-user}/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...(hasCompiler ? [] : ['test/guest/suspend*.test.ts'])],
+          exclude: [...configDefaults.exclude, ...(hasCompiler ? [] : needCompiler)],
           testTimeout: SLOW_MS,
           hookTimeout: SLOW_MS,
           maxWorkers: 3,

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installNewerQemu } from './newer-qemu.mjs';
 import { compiler, installPrograms } from './programs.mjs';
 import { root, setUp } from './setup.mjs';
 
@@ -28,6 +29,8 @@ async function everything() {
   await step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
   // The tests in a browser, against QEMU's devices, and with Linux drivers of ours are skipped without these.
   installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86', ...compiler });
+  // So is the test of our devices in a QEMU that speaks vfio-user.
+  installNewerQemu();
   // Guests leave processors idle now and then: enough for the other Nodes, whose output comes when theirs has ended.
   const others = otherNodes();
   await suite('tests', process.execPath, [vitest, 'run']);

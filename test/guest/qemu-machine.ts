@@ -10,6 +10,10 @@ export const hasQemu = spawnSync(PROGRAM, ['--version']).status === 0;
 if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-system-x86`);
 
 export interface QemuOptions {
+  /** The one on PATH by default. */
+  readonly program?: string;
+  /** The guest's memory in a file that other processes can map. */
+  readonly sharedMemory?: boolean;
   readonly files: GuestFiles;
   /** For the sockets of the serial ports. */
   readonly folder: string;
@@ -40,12 +44,15 @@ export class QemuMachine {
     this.#commands = new GuestCommands(commands!);
   }
 
-  static async start({ files, folder, load, args }: QemuOptions): Promise<QemuMachine> {
+  static async start(options: QemuOptions): Promise<QemuMachine> {
+    const { program = PROGRAM, sharedMemory = false, files, folder, load, args } = options;
+    const backend = ['-object', 'memory-backend-memfd,id=memory,size=256M,share=on'];
     const ports = ['console', 'commands'].map((name) => join(folder, name));
     const qemu = spawn(
-      PROGRAM,
+      program,
       [
-        ...['-accel', 'tcg', '-machine', 'q35', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
+        ...['-accel', 'tcg', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
+        ...['-machine', sharedMemory ? 'q35,memory-backend=memory' : 'q35', ...(sharedMemory ? backend : [])],
         ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', 'console=ttyS0 quiet'],
         ...ports.flatMap((path, at) => [
           ...['-chardev', `socket,id=port${at},path=${path},server=on,wait=off`, '-serial', `chardev:port${at}`],
@@ -76,6 +83,7 @@ export class QemuMachine {
   async stop(): Promise<void> {
     this.#commands.close('the machine was stopped');
     for (const socket of this.#sockets) socket.destroy();
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#process.kill('SIGKILL');
     await ended;
