@@ -37,11 +37,13 @@ export class PackedDeviceQueue implements DeviceQueue {
   #deviceArea!: MemoryRegion;
   #deviceOffset = 0;
 
-  /** Positions in the ring, each with its wrap counter as 0 or 1. */
+  /** Positions in the ring; each with what the marks of a descriptor are there, which is its wrap counter. */
   #availableNext: number;
-  #availableWrap: number;
+  #availableMarks: number;
   #usedNext: number;
-  #usedWrap: number;
+  #usedMarks: number;
+  /** Descriptors that are taken and not used yet: those between the two positions. */
+  #held = 0;
   /** Descriptors used since the last `publish`; the first of them waits for its flags. */
   #unpublished = 0;
   #firstAt = 0;
@@ -67,8 +69,18 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#order = features.inOrder === true ? new TakenOrder(layout.size) : undefined;
     const { next, wrap } = state === undefined ? { next: 0, wrap: 1 } : positionOf(state, layout.size);
     this.#availableNext = this.#usedNext = next;
-    this.#availableWrap = this.#usedWrap = wrap;
+    this.#availableMarks = wrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED;
+    this.#usedMarks = wrap === 1 ? MARKS : 0;
     this.#locate();
+  }
+
+  /** The wrap counters, as 0 or 1. */
+  get #availableWrap(): number {
+    return this.#availableMarks === PackedFlag.AVAILABLE ? 1 : 0;
+  }
+
+  get #usedWrap(): number {
+    return this.#usedMarks === 0 ? 0 : 1;
   }
 
   get taken(): number {
@@ -78,20 +90,25 @@ export class PackedDeviceQueue implements DeviceQueue {
   take(): Chain | undefined {
     if (this.#closed) return undefined;
     if (this.#memory.generation !== this.#generation) this.#locate();
-    if (!this.#look()) return undefined;
+    const flags = this.#flags();
+    if ((flags & MARKS) !== this.#availableMarks) return undefined;
     const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(0);
-    this.#walk(chain);
-    // Descriptors that are taken lie between the two positions; of a full ring the wrap counters differ.
-    const taken = this.#availableNext - this.#usedNext + (this.#availableWrap === this.#usedWrap ? 0 : this.size);
-    if (taken + chain.slots > this.size) {
+    this.#walk(chain, flags);
+    const held = this.#held + chain.slots;
+    if (held > this.size) {
       throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
     }
     this.#pool.pop();
     chain.live = true;
     this.#order?.push(chain);
     this.#taken++;
-    this.#advanceAvailable(chain.slots);
+    this.#held = held;
+    this.#availableNext += chain.slots;
+    if (this.#availableNext >= this.size) {
+      this.#availableNext -= this.size;
+      this.#availableMarks ^= MARKS;
+    }
     return chain;
   }
 
@@ -114,7 +131,8 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (!chain.live || chain.position !== position)
       throw new RangeError('only the chain that was taken last can be given back');
     this.#availableNext = position;
-    if (wrapped) this.#availableWrap ^= 1;
+    if (wrapped) this.#availableMarks ^= MARKS;
+    this.#held -= chain.slots;
     this.#order?.pop();
     this.#release(chain);
   }
@@ -143,7 +161,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.#memory.onWrite?.(this.#layout.deviceArea, EventSuppression.SIZE);
       this.#armedAt = position;
     }
-    return this.#look();
+    return (this.#flags() & MARKS) === this.#availableMarks;
   }
 
   verify(): void {
@@ -199,8 +217,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     const { view } = this.#ring;
     view.setUint32(at + PackedDescriptor.LENGTH, chain.written, true);
     // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
-    const marks = this.#usedWrap === 1 ? MARKS : 0;
-    const flags = marks | (chain.written > 0 ? PackedFlag.WRITE : 0);
+    const flags = this.#usedMarks | (chain.written > 0 ? PackedFlag.WRITE : 0);
     if (this.#unpublished === 0) {
       view.setUint16(at + PackedDescriptor.ID, chain.id, true);
       this.#firstAt = at;
@@ -208,11 +225,12 @@ export class PackedDeviceQueue implements DeviceQueue {
     } else view.setUint32(at + PackedDescriptor.ID, chain.id | (flags << 16), true);
     this.#lastUsed = next;
     this.#unpublished += slots;
+    this.#held -= slots;
     const after = next + slots;
     if (after < this.size) this.#usedNext = after;
     else {
       this.#usedNext = after - this.size;
-      this.#usedWrap ^= 1;
+      this.#usedMarks ^= MARKS;
     }
     this.#release(chain);
   }
@@ -231,35 +249,21 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#taken--;
   }
 
-  #advanceAvailable(slots: number): void {
-    this.#availableNext += slots;
-    if (this.#availableNext >= this.size) {
-      this.#availableNext -= this.size;
-      this.#availableWrap ^= 1;
-    }
-  }
-
-  /** Whether the descriptor at the available position is available (§2.8.3.1): AVAILABLE as the wrap counter, USED not. */
-  #look(): boolean {
-    const flags = loadAcquire(
-      this.#ring,
-      this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext + PackedDescriptor.FLAGS,
-    );
-    return (flags & MARKS) === (this.#availableWrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED);
+  /** The flags of the descriptor at the available position; it is available when its marks are as there (§2.8.3.1). */
+  #flags(): number {
+    const at = this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext;
+    return loadAcquire(this.#ring, at + PackedDescriptor.FLAGS);
   }
 
   /** Follows a chain from the available position on: consecutive descriptors, the last of which has the buffer id. */
-  #walk(chain: Chain): void {
+  #walk(chain: Chain, firstFlags: number): void {
     const { view } = this.#ring;
     let index = this.#availableNext;
-    let marks: number = this.#availableWrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED;
+    let flags = firstFlags;
+    let marks = flags & MARKS;
     chain.position = index;
     for (let length = 1; ; length++) {
       const at = this.#ringOffset + PackedDescriptor.SIZE * index;
-      const flags = view.getUint16(at + PackedDescriptor.FLAGS, true);
-      if ((flags & MARKS) !== marks) {
-        throw new ProtocolError('packed.driver.desc.available', `a chain goes on at ${index}, which is not available`);
-      }
       const address = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
       const bytes = view.getUint32(at + PackedDescriptor.LENGTH, true);
       if ((flags & PackedFlag.INDIRECT) !== 0) this.#walkIndirect(chain, flags, length, address, bytes);
@@ -272,9 +276,14 @@ export class PackedDeviceQueue implements DeviceQueue {
       if (length >= this.size) {
         throw new ProtocolError('packed.driver.sg.2', `a chain has more than ${this.size} descriptors`);
       }
-      if (++index < this.size) continue;
-      index = 0;
-      marks ^= MARKS;
+      if (++index === this.size) {
+        index = 0;
+        marks ^= MARKS;
+      }
+      flags = view.getUint16(this.#ringOffset + PackedDescriptor.SIZE * index + PackedDescriptor.FLAGS, true);
+      if ((flags & MARKS) !== marks) {
+        throw new ProtocolError('packed.driver.desc.available', `a chain goes on at ${index}, which is not available`);
+      }
     }
   }
 
