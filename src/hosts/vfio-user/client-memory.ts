@@ -13,7 +13,7 @@ export class ClientMemory {
   readonly #window: Window;
   #released = false;
 
-  /** Whole pages, at most 4 GiB; zero. Throws TransportError when there are not so many. */
+  /** Whole pages, at most 4 GiB, all zero. Throws TransportError when there are not so many. */
   constructor(bytes: number) {
     if (!Number.isSafeInteger(bytes) || bytes <= 0 || bytes % PAGE_BYTES !== 0 || bytes > 2 ** 32) {
       throw new RangeError(`memory of ${bytes} bytes cannot be shared: whole pages up to 4 GiB can`);

@@ -26,8 +26,8 @@ import { RequestSocket } from './request-socket.ts';
 import { decodeCapabilities, encodeCapabilities, MAJOR, MINOR } from './version.ts';
 
 export interface VfioUserClientOptions {
-  /** Memory for rings and buffers, from address 0 on: 16 MiB by default. */
-  readonly memoryBytes?: number;
+  /** Memory for rings and buffers, which stays the caller's; 16 MiB of the client's own by default. */
+  readonly memory?: ClientMemory;
 }
 
 const MEMORY_BYTES = 16 << 20;
@@ -40,6 +40,7 @@ const CHUNK_BYTES = MOST_DATA_BYTES / 2;
 export class VfioUserClient implements PciAccess {
   readonly #requests: RequestSocket;
   readonly #memory: ClientMemory;
+  readonly #ownsMemory: boolean;
   readonly #line = EventFd.create();
   readonly #poll: { close(): void };
   /** Undefined for a function without MSI-X. */
@@ -48,22 +49,16 @@ export class VfioUserClient implements PciAccess {
   /** An interrupt came when there was nobody to tell. */
   #missed = false;
 
-  private constructor(socket: UnixSocket, memory: ClientMemory) {
+  private constructor(socket: UnixSocket, given: ClientMemory | undefined) {
     this.#requests = new RequestSocket(socket);
-    this.#memory = memory;
+    this.#memory = given ?? new ClientMemory(MEMORY_BYTES);
+    this.#ownsMemory = given === undefined;
     this.#poll = whenReadable(this.#line.fd, () => this.#interrupted());
   }
 
   /** Connects, shares the memory, and enables INTx. Rejects with ProtocolError for what is no virtio device. */
   static async connect(path: string, options: VfioUserClientOptions = {}): Promise<VfioUserClient> {
-    const memory = new ClientMemory(options.memoryBytes ?? MEMORY_BYTES);
-    let client: VfioUserClient;
-    try {
-      client = new VfioUserClient(UnixSocket.connect(path), memory);
-    } catch (error) {
-      memory.release();
-      throw error;
-    }
+    const client = new VfioUserClient(UnixSocket.connect(path), options.memory);
     try {
       await client.#setUp();
       return client;
@@ -73,7 +68,7 @@ export class VfioUserClient implements PciAccess {
     }
   }
 
-  /** The driver's memory; empty after `close`. */
+  /** The driver's memory, from address 0 on. */
   get memory(): GuestMemory {
     return this.#memory.memory;
   }
@@ -91,8 +86,11 @@ export class VfioUserClient implements PciAccess {
     if (handler !== undefined && this.#missed) this.#tell();
   }
 
-  /** The connection has ended, but not by `close`. */
-  set onEnded(handler: ((error: TransportError) => void) | undefined) {
+  get onLost(): ((error: Error) => void) | undefined {
+    return this.#requests.onEnded;
+  }
+
+  set onLost(handler: ((error: Error) => void) | undefined) {
     this.#requests.onEnded = handler;
   }
 
@@ -127,6 +125,18 @@ export class VfioUserClient implements PciAccess {
     await this.#requests.request('reset', {});
   }
 
+  /** Lets the device access the memory, as it does from `connect` on. */
+  async share(): Promise<void> {
+    const { bytes, fd } = this.#memory;
+    const flags = DmaFlag.READ | DmaFlag.WRITE;
+    await this.#requests.request('dmaMap', { argsz: 32, flags, offset: 0, address: 0, size: bytes }, { fds: [fd] });
+  }
+
+  /** Takes the memory away from the device for a while, as virtual machines do; resolves when nothing of it is in use there. */
+  async unshare(): Promise<void> {
+    await this.#requests.request('dmaUnmap', { argsz: 24, flags: 0, address: 0, size: this.#memory.bytes });
+  }
+
   /** Stops the device and reads its state. The device stays stopped; `run` lets it go on. */
   async save(): Promise<Uint8Array> {
     await this.#setState(DeviceState.STOP_COPY);
@@ -154,13 +164,13 @@ export class VfioUserClient implements PciAccess {
     await this.#setState(DeviceState.RUNNING);
   }
 
-  /** Ends the connection. What is not answered yet rejects. */
+  /** Ends the connection. What is not answered yet rejects, and a driver is told that its device is lost. */
   close(): void {
     this.#requests.close();
     this.#poll.close();
     this.#line.close();
     this.#vectors?.close();
-    this.#memory.release();
+    if (this.#ownsMemory) this.#memory.release();
   }
 
   async #setUp(): Promise<void> {
@@ -178,9 +188,7 @@ export class VfioUserClient implements PciAccess {
     const asked = { argsz: 16, flags: 0, regions: 0, interrupts: 0 };
     const { fields: info } = await this.#requests.request('deviceInfo', asked);
     if ((info.flags & DeviceFlag.PCI) === 0) throw new TransportError('the vfio-user server has no PCI device');
-    const { bytes, fd } = this.#memory;
-    const flags = DmaFlag.READ | DmaFlag.WRITE;
-    await this.#requests.request('dmaMap', { argsz: 32, flags, offset: 0, address: 0, size: bytes }, { fds: [fd] });
+    await this.share();
     const intx = { argsz: 20, flags: SetIrqs.EVENTFD | SetIrqs.TRIGGER, index: Irq.INTX, start: 0, count: 1 };
     await this.#requests.request('setIrqs', intx, { fds: [this.#line.fd] });
     const { msix } = await findCapabilities(this);

@@ -1,4 +1,5 @@
 export { VfioUserClient, type VfioUserClientOptions } from './client.ts';
+export { ClientMemory } from './client-memory.ts';
 export {
   serveVfioUser,
   type VfioUserEvent,

@@ -16,6 +16,7 @@ export class MemoryChange {
   readonly #memory: GuestMemory;
   readonly #limitMs: number;
   #held = false;
+  #pausing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** What is in flight may take `limitMs` to end; then the device fails. */
@@ -27,14 +28,11 @@ export class MemoryChange {
 
   /** Before memory goes; done at once when there is nothing to wait for. Does not reject. */
   begin(): void | Promise<void> {
+    if (this.#pausing !== undefined) return this.#pausing;
     const { paused, queues } = this.#device;
     if (this.#held || paused || !queues.some(({ enabled }) => enabled)) return;
-    return this.#device.pause(this.#limitMs).then(
-      () => {
-        this.#held = true;
-      },
-      (error: Error) => this.#device.fail(error),
-    );
+    this.#pausing = this.#pause();
+    return this.#pausing;
   }
 
   /** After a change: looks later whether it was the last one. */
@@ -59,6 +57,16 @@ export class MemoryChange {
   /** The client is gone. A device that is held stays so until the next client has brought the memory. */
   rest(): void {
     clearTimeout(this.#timer);
+  }
+
+  async #pause(): Promise<void> {
+    try {
+      await this.#device.pause(this.#limitMs);
+      this.#held = true;
+    } catch (error) {
+      this.#device.fail(error as Error);
+    }
+    this.#pausing = undefined;
   }
 
   #isThere({ enabled, size, descriptorArea, driverArea, deviceArea }: QueueSlot): boolean {

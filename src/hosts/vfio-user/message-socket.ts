@@ -57,6 +57,11 @@ export class MessageSocket {
     if (this.#unsent.length === 1) this.#flush();
   }
 
+  /** Looks what has come, before the event loop does. */
+  look(): void {
+    if (this.#waitingFor === 'message') this.#readable();
+  }
+
   /** Ends the connection without a call of `ended`. */
   close(): void {
     if (this.#closed) return;

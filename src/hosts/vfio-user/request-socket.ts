@@ -25,8 +25,8 @@ interface Pending {
 
 /** The client's end of a connection: requests go out in the order of the calls, and each is answered by its number. */
 export class RequestSocket {
-  /** The connection has ended, but not by `close`. */
-  onEnded: ((error: TransportError) => void) | undefined;
+  /** The connection has ended, from whichever side. */
+  onEnded: ((error: Error) => void) | undefined;
   readonly #socket: MessageSocket;
   readonly #pending = new Map<number, Pending>();
   #next = 0;
@@ -36,11 +36,7 @@ export class RequestSocket {
   constructor(socket: UnixSocket) {
     this.#socket = new MessageSocket(socket, {
       message: (message) => this.#answered(message),
-      ended: (error) => {
-        const reason = error?.message ?? 'the server has closed the connection';
-        this.#end(reason);
-        this.onEnded?.(new TransportError(`vfio-user: ${reason}`));
-      },
+      ended: (error) => this.#end(error?.message ?? 'the server has closed the connection'),
     });
   }
 
@@ -106,5 +102,6 @@ export class RequestSocket {
       reject(new TransportError(`${name} was not answered: ${reason}`));
     }
     this.#pending.clear();
+    this.onEnded?.(new TransportError(`vfio-user: ${reason}`));
   }
 }

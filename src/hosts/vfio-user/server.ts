@@ -2,7 +2,7 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { PciDevice } from '../../transports/pci/device.ts';
 import { EventFd } from '../../unix/event-fd.ts';
 import { whenReadable } from '../../unix/poller.ts';
-import { UnixListener } from '../../unix/socket.ts';
+import { UnixListener, type UnixSocket } from '../../unix/socket.ts';
 import { ClientInterrupts, type SignalMaker } from './interrupts.ts';
 import { MessageSocket } from './message-socket.ts';
 import { ServedFunction } from './served-function.ts';
@@ -69,8 +69,10 @@ export class VfioUserServer {
   #accepting: { close(): void } | undefined;
   #retry: NodeJS.Timeout | undefined;
   #client: { readonly socket: MessageSocket; readonly interrupts: ClientInterrupts } | undefined;
-  /** The last client is on its way out. */
+  /** The last client is on its way out, and what was in flight with it. */
   #leaving: Promise<void> | undefined;
+  /** A client that came meanwhile. */
+  #next: UnixSocket | undefined;
   #sessions = 0;
   #closed = false;
 
@@ -122,11 +124,16 @@ export class VfioUserServer {
 
   #connected(): void {
     const socket = this.#listener.accept();
-    if (this.#client !== undefined || this.#leaving !== undefined) {
+    // The client before may have gone in the same moment.
+    this.#client?.socket.look();
+    if (this.#client !== undefined || this.#next !== undefined) {
       socket.close();
       this.#onEvent({ kind: 'refused', reason: 'the function has a client already' });
-      return;
-    }
+    } else if (this.#leaving !== undefined) this.#next = socket;
+    else this.#serve(socket);
+  }
+
+  #serve(socket: UnixSocket): void {
     this.#sessions++;
     const interrupts = new ClientInterrupts(this.#served.fn, eventFds);
     const session = new Session(this.#served, interrupts);
@@ -153,6 +160,10 @@ export class VfioUserServer {
     this.#client = undefined;
     this.#leaving = this.#served.leave().finally(() => {
       this.#leaving = undefined;
+      const next = this.#next;
+      this.#next = undefined;
+      if (next !== undefined && !this.#closed) this.#serve(next);
+      else next?.close();
     });
   }
 }

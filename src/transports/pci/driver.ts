@@ -16,6 +16,8 @@ export interface PciAccess {
   writeBar(bar: number, offset: number, width: AccessWidth, value: number): Later<void>;
   /** Set by the transport; called when INTx is asserted. */
   onInterrupt: (() => void) | undefined;
+  /** Set by the transport; called when the function cannot be reached any more. */
+  onLost?: ((error: Error) => void) | undefined;
   /** MSI-X messages for this driver. Without them, or with a function that has no MSI-X, there is INTx. */
   readonly messages?: PciMessages | undefined;
 }
@@ -55,6 +57,7 @@ export class PciDriverTransport implements DriverTransport {
       vectors.onConfigChange = () => this.onConfigChange?.();
     }
     access.onInterrupt = () => this.#interrupt();
+    access.onLost = (error) => this.onLost?.(error);
   }
 
   /** Finds the virtio structures of a function and enables it. Rejects with ProtocolError when it is no virtio device. */
