@@ -9,7 +9,7 @@ const MOST_BYTES = 2 ** 32;
 export const PAGE_BYTES = 4096;
 const MS_SYNC = 4;
 
-/** A piece of a file to map. Length and offset are multiples of a page. */
+/** A piece of a file to map. Its offset is a multiple of a page; what is left of the last page is mapped, too. */
 export interface FilePiece {
   readonly fd: number;
   readonly fdOffset: number;
@@ -46,12 +46,13 @@ export class Arena {
 
   /** Puts a piece of a file at `offset`, in place of what is there. Throws TransportError when the file is shorter. */
   map(offset: number, piece: FilePiece): void {
-    const { fd, fdOffset, length, writable } = piece;
+    const { fd, fdOffset, writable } = piece;
+    const length = wholePages(piece.length);
     this.#check(offset, length);
     const { size } = fstatSync(fd);
     // Beyond the end of the file each access would end the process.
-    if (size < fdOffset + length) {
-      throw new TransportError(`${length} bytes at ${fdOffset} of a file of ${size} bytes cannot be mapped`);
+    if (size < fdOffset + piece.length) {
+      throw new TransportError(`${piece.length} bytes at ${fdOffset} of a file of ${size} bytes cannot be mapped`);
     }
     const flags = (writable ? MapFlag.SHARED : MapFlag.PRIVATE) | MapFlag.FIXED;
     const address = this.#address + BigInt(offset);
@@ -61,16 +62,20 @@ export class Arena {
 
   /** Takes a file out again. What reads here later reads zeroes, and what writes here writes nothing of anybody's. */
   unmap(offset: number, length: number): void {
-    this.#check(offset, length);
+    const pages = wholePages(length);
+    this.#check(offset, pages);
     const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.NORESERVE | MapFlag.FIXED;
     const address = this.#address + BigInt(offset);
-    map({ address, length, protection: Protection.READ_WRITE, flags, fd: -1, fdOffset: 0 }, 'the place of a file');
+    map(
+      { address, length: pages, protection: Protection.READ_WRITE, flags, fd: -1, fdOffset: 0 },
+      'the place of a file',
+    );
   }
 
   /** Returns when what was written here is in the file for good. Rounded to whole pages. */
   sync(offset: number, length: number): void {
     const start = offset - (offset % PAGE_BYTES);
-    this.#check(start, Math.ceil((offset + length - start) / PAGE_BYTES) * PAGE_BYTES);
+    this.#check(start, wholePages(offset + length - start));
     checked(
       libc().msync(this.#address + BigInt(start), offset + length - start, MS_SYNC),
       'msync',
@@ -88,6 +93,11 @@ export class Arena {
       throw new RangeError(`${length} bytes at ${offset} are no whole pages of an arena of ${this.buffer.byteLength}`);
     }
   }
+}
+
+/** Rounded up. */
+export function wholePages(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
 function isPages(bytes: number): boolean {

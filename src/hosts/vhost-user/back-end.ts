@@ -145,6 +145,7 @@ export class BackEnd {
     });
     const session = new Session(socket, this.#frontEnd, {
       waiting: (waiting) => this.#wait(session, waiting),
+      rejected: (message, { message: reason }) => this.#onEvent({ event: 'rejected', message, reason }),
       broken: (error) => void this.#clock.after(0, () => this.#broken(session, error)),
     });
     this.#session = session;

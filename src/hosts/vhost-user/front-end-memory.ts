@@ -1,6 +1,6 @@
 import type { GuestAddress, GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
 import { ProtocolError } from '../../spec/fault.ts';
-import { PAGE_BYTES } from '../../unix/arena.ts';
+import { PAGE_BYTES, wholePages } from '../../unix/arena.ts';
 import type { Place, Windows } from './windows.ts';
 
 /** A piece of the guest's memory as the front-end describes it. */
@@ -90,7 +90,7 @@ export class FrontEndMemory {
   }
 
   #map({ size, fileOffset }: RegionDescription, fd: number): Place {
-    const place = this.#windows.allocate(size);
+    const place = this.#windows.allocate(wholePages(size));
     try {
       place.arena.map(place.offset, { fd, fdOffset: fileOffset, length: size, writable: true });
     } catch (error) {
@@ -101,7 +101,7 @@ export class FrontEndMemory {
   }
 
   #add(description: RegionDescription, place: Place): void {
-    const bytes = new Uint8Array(place.arena.buffer, place.offset, place.length);
+    const bytes = new Uint8Array(place.arena.buffer, place.offset, description.size);
     const region = this.memory.add(description.guestAddress, bytes, { shared: true });
     this.#regions.push({ ...description, place, region });
   }
@@ -122,11 +122,11 @@ function check(descriptions: readonly RegionDescription[], most: number): void {
   }
   for (const [n, { guestAddress, userAddress, size, fileOffset }] of descriptions.entries()) {
     const end = Math.max(guestAddress, userAddress, fileOffset) + size;
-    const isPages = [guestAddress, userAddress, size, fileOffset].every((value) => value % PAGE_BYTES === 0);
+    const isPages = guestAddress % PAGE_BYTES === 0 && fileOffset % PAGE_BYTES === 0;
     if (!Number.isSafeInteger(end) || !isPages || size === 0 || size > MOST_REGION_BYTES) {
       throw new ProtocolError(
         'vhost.frontend.memory.region',
-        `a region of ${size} bytes at 0x${guestAddress.toString(16)} is empty, too large or not of whole pages`,
+        `a region of ${size} bytes at 0x${guestAddress.toString(16)} is empty, too large or not at a page`,
       );
     }
     const overlapped = descriptions.slice(0, n).some((other) => {

@@ -14,3 +14,5 @@ export type {
   VhostUserServer,
 } from './server.ts';
 export { serveVhostUser } from './server.ts';
+export type { ServedDevice, ServedDeviceMaker, VhostUserWorker, VhostUserWorkerOptions } from './worker.ts';
+export { serveVhostUserInWorker } from './worker.ts';

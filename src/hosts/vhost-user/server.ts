@@ -10,6 +10,8 @@ export type ServerEvent =
   | { readonly event: 'disconnected'; readonly reason: string }
   /** A connection was not accepted. */
   | { readonly event: 'refused'; readonly reason: string }
+  /** A message of the front-end's was not obeyed; it was told so. */
+  | { readonly event: 'rejected'; readonly message: string; readonly reason: string }
   /** The device went to DEVICE_NEEDS_RESET. */
   | { readonly event: 'failed'; readonly reason: string };
 

@@ -11,6 +11,8 @@ export interface SessionHooks {
   waiting(waiting: boolean): void;
   /** The session cannot go on, found out of its turn: it is to be ended soon, but not within this call. */
   broken(error: Error): void;
+  /** A message was not obeyed, and the front-end was told so. */
+  rejected(message: string, reason: Error): void;
 }
 
 /**
@@ -72,7 +74,10 @@ export class Session {
   #answer(message: Message, answer: Answer): void {
     for (const fd of message.fds.splice(0)) closeFd(fd);
     const asked = message.needsReply && this.#frontEnd.acknowledges;
-    if (answer instanceof Error && !(asked && answer instanceof ProtocolError)) throw answer;
+    if (answer instanceof Error) {
+      if (!asked || !(answer instanceof ProtocolError)) throw answer;
+      this.#hooks.rejected(message.shape.name, answer);
+    }
     if (answer instanceof Uint8Array) this.#reply(message, answer);
     else if (asked) this.#reply(message, u64(answer === 'done' ? 0n : 1n));
   }

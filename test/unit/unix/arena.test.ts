@@ -87,6 +87,16 @@ describe('an arena', () => {
     arena.release();
   });
 
+  it('maps the whole page in which a file ends', () => {
+    const arena = Arena.reserve(2 * PAGE_BYTES);
+    const file = memfd(PAGE_BYTES + 100);
+    arena.map(0, { fd: file, fdOffset: 0, length: PAGE_BYTES + 100, writable: true });
+    closeFd(file);
+    expect(new Uint8Array(arena.buffer).every((byte) => byte === 0)).toBe(true);
+    arena.unmap(0, PAGE_BYTES + 100);
+    arena.release();
+  });
+
   it('refuses what would end the process later', () => {
     for (const bytes of [0, 1, PAGE_BYTES + 1, 2 ** 32 + PAGE_BYTES, -PAGE_BYTES, Number.NaN]) {
       expect(() => Arena.reserve(bytes)).toThrow(RangeError);
