@@ -6,7 +6,7 @@ const root = resolve(import.meta.dirname, '../..');
 const src = join(root, 'src');
 
 /** What a string in the sources looks like that is the id of a rule: what it is about, whose it is, and which one. */
-const RULE = /'([a-z]+\.(?:device|driver|frontend)(?:\.\w+)+)'/g;
+const RULE = /'([a-z]+\.(?:device|driver|frontend|backend)(?:\.\w+)+)'/g;
 
 const used = new Set(
   readdirSync(src, { recursive: true, encoding: 'utf8' })
@@ -37,6 +37,6 @@ it('docs/rules.md says in a sentence and with a section what each rule is', () =
   for (const [, rule, sentence, section] of rows) {
     expect(sentence, rule).toMatch(/^[A-Z].{10,}\.$/);
     // Protocols of hosts have descriptions of their own, with headings.
-    expect(section, rule).toMatch(rule!.includes('.frontend.') ? /^[A-Z][\w-]+$/ : /^§[1-6](\.\d+)*$/);
+    expect(section, rule).toMatch(rule!.startsWith('vhost.') ? /^[A-Z][\w-]+$/ : /^§[1-6](\.\d+)*$/);
   }
 });

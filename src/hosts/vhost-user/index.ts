@@ -6,6 +6,7 @@
  *     await server.pause(); await server.continue();
  *     await server.close(); // drains
  */
+export { VhostUserTransport, type VhostUserTransportOptions } from './driver-transport.ts';
 export type {
   QueueStatus,
   ServerEvent,

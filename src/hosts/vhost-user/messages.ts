@@ -104,6 +104,11 @@ export const messageShapes: ReadonlyMap<number, MessageShape> = new Map(
   }),
 );
 
+/** The number of a request. */
+export function requestOf(name: RequestName): number {
+  return SHAPES[name][0];
+}
+
 /** Where fields are in payloads. All are little-endian. */
 export const VringState = { INDEX: 0, NUM: 4, BYTES: 8 } as const;
 export const VringAddress = { INDEX: 0, FLAGS: 4, DESCRIPTOR: 8, USED: 16, AVAILABLE: 24, LOG: 32 } as const;

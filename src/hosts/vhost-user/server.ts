@@ -87,11 +87,11 @@ export function serveVhostUser(options: VhostUserOptions): Promise<VhostUserServ
 export class LocalServer implements VhostUserServer {
   readonly path: string;
   readonly #backEnd: BackEnd;
-  readonly #ended: () => void;
+  readonly #ended: () => void | Promise<void>;
   #closed = false;
 
-  /** `ended` is called before the back-end is closed: nothing is to look at it any more. */
-  constructor(path: string, backEnd: BackEnd, ended: () => void) {
+  /** `ended` is called before the back-end is closed: nobody is to look at it any more when it is done. */
+  constructor(path: string, backEnd: BackEnd, ended: () => void | Promise<void>) {
     this.path = path;
     this.#backEnd = backEnd;
     this.#ended = ended;
@@ -116,7 +116,7 @@ export class LocalServer implements VhostUserServer {
       // What is in processing ends in the guest's sight.
       if (!this.#backEnd.device.paused) await this.#backEnd.device.pause(limitMs);
     } finally {
-      this.#ended();
+      await this.#ended();
       this.#backEnd.close();
       this.#backEnd.device.continue();
     }

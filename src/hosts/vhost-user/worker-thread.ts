@@ -26,8 +26,10 @@ const backEnd = new BackEnd({
   clock,
   onEvent: (event) => post({ kind: 'event', event }),
 });
-const server = new LocalServer(start.path, backEnd, () => {
+const server = new LocalServer(start.path, backEnd, async () => {
   ended = true;
+  lookAgain();
+  await loop;
 });
 let ended = false;
 let callsUnderWay = 0;
@@ -52,7 +54,11 @@ async function answer({ id, name, args }: WorkerCall): Promise<void> {
     post({ kind: 'error', id, error: error as Error });
   }
   callsUnderWay--;
-  // The loop looks whether it may sleep.
+  lookAgain();
+}
+
+/** The loop looks whether it may sleep, or has ended. */
+function lookAgain(): void {
   clock.after(0, () => {});
 }
 
@@ -64,12 +70,14 @@ backEnd.also(wake.fd, () => {
     void answer(next.message as WorkerCall);
   }
 });
+// The thread does not end by itself: its last answer would be lost.
+port.ref();
 post({ kind: 'ready' });
-await runPollingLoop({
+const loop = runPollingLoop({
   backEnd,
   clock,
   pollUs: start.pollUs,
   busy: () => callsUnderWay > 0,
   ended: () => ended,
 });
-port.close();
+await loop;

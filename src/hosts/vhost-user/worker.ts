@@ -133,7 +133,7 @@ class WorkerServer implements VhostUserWorker {
     try {
       await this.#call('close', limitMs);
     } finally {
-      this.#wake.signal();
+      if (this.#lost === undefined) this.#wake.signal();
       void this.#worker.terminate();
       await ended;
     }

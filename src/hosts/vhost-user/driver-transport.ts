@@ -1,0 +1,287 @@
+import type { DriverTransport } from '../../driver/transport.ts';
+import { GuestMemory } from '../../memory/guest-memory.ts';
+import type { QueueLayout } from '../../queue/device-queue.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
+import { TransportError } from '../../spec/fault.ts';
+import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
+import { EventFd } from '../../unix/event-fd.ts';
+import { closeFd, memfd } from '../../unix/file-descriptor.ts';
+import { whenReadable } from '../../unix/poller.ts';
+import { UnixSocket } from '../../unix/socket.ts';
+import { DriverConnection } from './driver-connection.ts';
+import { u64, vringState } from './message-reader.ts';
+import {
+  ConfigField,
+  HEADER_BYTES,
+  MemoryRegionField,
+  MemoryTable,
+  PROTOCOL_FEATURES_BIT,
+  ProtocolFeature,
+  VringAddress,
+} from './messages.ts';
+import { type Place, Windows } from './windows.ts';
+
+export interface VhostUserTransportOptions {
+  readonly path: string;
+  /** Which type of device is there: a back-end does not say. */
+  readonly deviceId: number;
+  /** Of the memory that the two share: whole pages, 16 MiB by default. */
+  readonly memoryBytes?: number;
+  /** Entries that a queue may have: a back-end does not say that, either. 256. */
+  readonly queueSize?: number;
+}
+
+interface OpenQueue {
+  readonly kick: EventFd;
+  readonly call: EventFd;
+  readonly watch: { close(): void };
+}
+
+/** What is asked for, of what there is. */
+const WANTED = [
+  ProtocolFeature.MQ,
+  ProtocolFeature.REPLY_ACK,
+  ProtocolFeature.BACKEND_REQ,
+  ProtocolFeature.CONFIG,
+  ProtocolFeature.RESET_DEVICE,
+  ProtocolFeature.STATUS,
+] as const;
+const PROTOCOL_FEATURES: bigint = 1n << BigInt(PROTOCOL_FEATURES_BIT);
+/** Where this end says that it has its memory: rings are named by such addresses, other than the guest's. */
+const USER_ADDRESS = 2 ** 40;
+/** Packed rings start with both wrap counters 1. */
+const FIRST_PACKED_BASE = 0x8000_8000;
+
+const windows = new Windows();
+
+/**
+ * The front-end of vhost-user: a driver of ours uses a device in another process, ours or another's, over memory that the two
+ * share. Where the back-end has no STATUS, the status field is this object's own, and SUSPEND cannot be had.
+ */
+export class VhostUserTransport implements DriverTransport {
+  readonly deviceId: number;
+  /** One region at address 0, shared with the back-end. Empty after `close`. */
+  readonly memory: GuestMemory = new GuestMemory();
+  onUsedBuffer: (() => void) | undefined;
+  onConfigChange: (() => void) | undefined;
+  onLost: ((error: Error) => void) | undefined;
+  readonly #options: VhostUserTransportOptions;
+  readonly #connection: DriverConnection;
+  readonly #queues: (OpenQueue | undefined)[] = [];
+  readonly #memoryFd: number;
+  readonly #place: Place;
+  #protocol = 0n;
+  #queueCount = 1;
+  #offered: FeatureSet = 0n;
+  #accepted: FeatureSet = 0n;
+  #status = 0;
+  #channel: { readonly socket: UnixSocket; readonly watch: { close(): void } } | undefined;
+  #closed = false;
+
+  private constructor(options: VhostUserTransportOptions) {
+    this.deviceId = options.deviceId;
+    this.#options = options;
+    this.#connection = new DriverConnection(UnixSocket.connect(options.path));
+    this.#connection.onLost = (error) => this.onLost?.(error);
+    const bytes = options.memoryBytes ?? 16 << 20;
+    this.#memoryFd = memfd(bytes);
+    this.#place = windows.allocate(bytes);
+    const { arena, offset } = this.#place;
+    arena.map(offset, { fd: this.#memoryFd, fdOffset: 0, length: bytes, writable: true });
+    this.memory.add(0, new Uint8Array(arena.buffer, offset, bytes), { shared: true });
+  }
+
+  /** Connects, and shares the memory. Rejects with TransportError. */
+  static async open(options: VhostUserTransportOptions): Promise<VhostUserTransport> {
+    const transport = new VhostUserTransport(options);
+    try {
+      await transport.#open();
+      return transport;
+    } catch (error) {
+      transport.close();
+      throw error;
+    }
+  }
+
+  async readStatus(): Promise<number> {
+    if (!this.#has(ProtocolFeature.STATUS)) return this.#status;
+    return Number((await this.#connection.ask('GET_STATUS')).getBigUint64(0, true));
+  }
+
+  async writeStatus(value: number): Promise<void> {
+    if (value === 0) await this.#stopQueues();
+    if (this.#has(ProtocolFeature.STATUS)) await this.#tell('SET_STATUS', u64(BigInt(value)));
+    else if (value === 0 && this.#has(ProtocolFeature.RESET_DEVICE)) await this.#tell('RESET_DEVICE', NOTHING);
+    this.#status = value;
+  }
+
+  readFeatures(): FeatureSet {
+    return this.#offered & ~PROTOCOL_FEATURES;
+  }
+
+  async writeFeatures(features: FeatureSet): Promise<void> {
+    this.#accepted = features;
+    await this.#tell('SET_FEATURES', u64(features | (this.#offered & PROTOCOL_FEATURES)));
+  }
+
+  readQueueSize(index: number): number {
+    return index < this.#queueCount ? (this.#options.queueSize ?? 256) : 0;
+  }
+
+  async enableQueue(index: number, layout: QueueLayout): Promise<void> {
+    const packed = hasFeature(this.#accepted, Feature.RING_PACKED);
+    const queue = this.#openQueue();
+    this.#queues[index] = queue;
+    await this.#tell('SET_VRING_NUM', vringState(index, layout.size));
+    await this.#tell('SET_VRING_BASE', vringState(index, packed ? FIRST_PACKED_BASE : 0));
+    await this.#tell('SET_VRING_ADDR', vringAddress(index, layout));
+    await this.#tell('SET_VRING_CALL', u64(BigInt(index)), [queue.call.fd]);
+    await this.#tell('SET_VRING_KICK', u64(BigInt(index)), [queue.kick.fd]);
+    if ((this.#offered & PROTOCOL_FEATURES) !== 0n) await this.#tell('SET_VRING_ENABLE', vringState(index, 1));
+  }
+
+  /** There is none: fields that change while they are read cannot be told. */
+  readConfigGeneration(): number {
+    return 0;
+  }
+
+  async readConfig(offset: number, width: AccessWidth): Promise<number> {
+    if (!this.#has(ProtocolFeature.CONFIG)) return 0;
+    const reply = await this.#connection.ask('GET_CONFIG', configMessage(offset, width, 0));
+    if (reply.byteLength !== ConfigField.BYTES + width) {
+      throw new TransportError(`the back-end has no ${width} bytes of configuration at ${offset}`);
+    }
+    return littleEndian(reply, width);
+  }
+
+  async writeConfig(offset: number, width: AccessWidth, value: number): Promise<void> {
+    if (this.#has(ProtocolFeature.CONFIG)) await this.#tell('SET_CONFIG', configMessage(offset, width, value));
+  }
+
+  resetQueue(): void {
+    throw new TransportError('vhost-user cannot reset single queues');
+  }
+
+  queueIsReset(): boolean {
+    return false;
+  }
+
+  kick(queue: number): void {
+    this.#queues[queue]?.kick.signal();
+  }
+
+  /** Ends the connection: to the driver the device is lost. The memory is nobody's then. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#connection.close();
+    for (const queue of this.#queues) closeQueue(queue);
+    this.#channel?.watch.close();
+    this.#channel?.socket.close();
+    for (const region of this.memory.regions) this.memory.remove(region);
+    windows.release(this.#place);
+    closeFd(this.#memoryFd);
+  }
+
+  async #open(): Promise<void> {
+    const connection = this.#connection;
+    connection.send('SET_OWNER');
+    this.#offered = (await connection.ask('GET_FEATURES')).getBigUint64(0, true);
+    if ((this.#offered & PROTOCOL_FEATURES) !== 0n) {
+      const offered = (await connection.ask('GET_PROTOCOL_FEATURES')).getBigUint64(0, true);
+      this.#protocol = WANTED.reduce((set, bit) => set | (1n << BigInt(bit)), 0n) & offered;
+      connection.send('SET_PROTOCOL_FEATURES', u64(this.#protocol));
+    }
+    if (this.#has(ProtocolFeature.MQ)) {
+      this.#queueCount = Number((await connection.ask('GET_QUEUE_NUM')).getBigUint64(0, true));
+    }
+    if (this.#has(ProtocolFeature.BACKEND_REQ)) await this.#openChannel();
+    await this.#tell('SET_MEM_TABLE', memoryTable(this.#place.length), [this.#memoryFd]);
+  }
+
+  #has(protocolFeature: number): boolean {
+    return ((this.#protocol >> BigInt(protocolFeature)) & 1n) === 1n;
+  }
+
+  /** Sends a message; waits until it was obeyed, where the back-end says so. */
+  async #tell(...message: Parameters<DriverConnection['order']>): Promise<void> {
+    if (this.#has(ProtocolFeature.REPLY_ACK)) await this.#connection.order(...message);
+    else this.#connection.send(...message);
+  }
+
+  #openQueue(): OpenQueue {
+    const call = EventFd.create();
+    const watch = whenReadable(call.fd, () => {
+      call.take();
+      this.onUsedBuffer?.();
+    });
+    return { kick: EventFd.create(), call, watch };
+  }
+
+  async #stopQueues(): Promise<void> {
+    for (const [index, queue] of this.#queues.entries()) {
+      if (queue === undefined) continue;
+      await this.#connection.ask('GET_VRING_BASE', vringState(index, 0));
+      closeQueue(queue);
+      this.#queues[index] = undefined;
+    }
+  }
+
+  /** The one thing that comes over it is that the configuration has changed. */
+  async #openChannel(): Promise<void> {
+    const [near, far] = UnixSocket.pair();
+    const message = new Uint8Array(HEADER_BYTES);
+    let filled = 0;
+    const watch = whenReadable(near.fd, () => {
+      const received = near.receiveNow(message.subarray(filled));
+      if (received?.count === 0) watch.close();
+      filled += received?.count ?? 0;
+      if (filled < HEADER_BYTES) return;
+      filled = 0;
+      this.onConfigChange?.();
+    });
+    this.#channel = { socket: near, watch };
+    await this.#tell('SET_BACKEND_REQ_FD', NOTHING, [far.fd]);
+    far.close();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function closeQueue(queue: OpenQueue | undefined): void {
+  queue?.watch.close();
+  queue?.call.close();
+  queue?.kick.close();
+}
+
+/** One region, at the guest's address 0. */
+function memoryTable(bytes: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(MemoryTable.REGIONS + MemoryRegionField.BYTES));
+  view.setUint32(MemoryTable.COUNT, 1, true);
+  view.setBigUint64(MemoryTable.REGIONS + MemoryRegionField.SIZE, BigInt(bytes), true);
+  view.setBigUint64(MemoryTable.REGIONS + MemoryRegionField.USER, BigInt(USER_ADDRESS), true);
+  return new Uint8Array(view.buffer);
+}
+
+function vringAddress(index: number, { descriptorArea, driverArea, deviceArea }: QueueLayout): Uint8Array {
+  const view = new DataView(new ArrayBuffer(40));
+  view.setUint32(VringAddress.INDEX, index, true);
+  view.setBigUint64(VringAddress.DESCRIPTOR, BigInt(USER_ADDRESS + descriptorArea), true);
+  view.setBigUint64(VringAddress.USED, BigInt(USER_ADDRESS + deviceArea), true);
+  view.setBigUint64(VringAddress.AVAILABLE, BigInt(USER_ADDRESS + driverArea), true);
+  return new Uint8Array(view.buffer);
+}
+
+function configMessage(offset: number, width: AccessWidth, value: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(ConfigField.BYTES + width));
+  view.setUint32(ConfigField.OFFSET, offset, true);
+  view.setUint32(ConfigField.SIZE, width, true);
+  for (let n = 0; n < width; n++) view.setUint8(ConfigField.BYTES + n, Math.floor(value / 256 ** n) & 0xff);
+  return new Uint8Array(view.buffer);
+}
+
+function littleEndian(reply: DataView, width: AccessWidth): number {
+  let value = 0;
+  for (let n = width - 1; n >= 0; n--) value = value * 256 + reply.getUint8(ConfigField.BYTES + n);
+  return value;
+}
