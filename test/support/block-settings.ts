@@ -19,7 +19,14 @@ const blockRings: readonly BlockRing[] = queueKinds.map(({ name, accept, offer }
 }));
 
 /** Every way with two rings, every ring with a way or none: what is special of each of them has its own suite. */
-const pairs = { direct: [0, 11], 'pci io': [9, 5], 'pci memory': [3, 6], 'pci msix': [1, 7], mmio: [2, 10] } as const;
+const pairs = {
+  direct: [0, 11],
+  'pci io': [9, 5],
+  'pci memory': [3, 6],
+  'pci msix': [1, 7],
+  'vfio-user': [4, 8],
+  mmio: [2, 10],
+} as const;
 
 export const blockSettings: readonly (readonly [string, BlockRigOptions])[] = ways.flatMap((way) =>
   pairs[way].map((n) => {

@@ -16,10 +16,11 @@ import { MmioDevice } from '../../src/transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
 import { ioLayout, memoryLayout, PciDevice, type PciDeviceOptions } from '../../src/transports/pci/device.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+import { VfioUserBus } from './vfio-user-bus.ts';
 import { WindowAccess } from './window-access.ts';
 
 /** How a driver reaches its device, all within one thread. */
-export const ways = ['direct', 'pci io', 'pci memory', 'pci msix', 'mmio'] as const;
+export const ways = ['direct', 'pci io', 'pci memory', 'pci msix', 'vfio-user', 'mmio'] as const;
 /** `pci window` is for the suites that ask for it: every register through the PCI configuration access capability. */
 export type Way = (typeof ways)[number] | 'pci window';
 
@@ -28,7 +29,7 @@ export interface Connection {
   readonly transport: DriverTransport;
   readonly pci: PciDevice | undefined;
   readonly mmio: MmioDevice | undefined;
-  readonly bus: PciLoopback | undefined;
+  readonly bus: PciBus | undefined;
   /** Puts another device behind the driver, as when a saved state goes on in a new one. */
   replace(device: Device): PciDevice | undefined;
 }
@@ -57,7 +58,7 @@ async function connectMmio(device: Device): Promise<Connection> {
 async function connectPci(device: Device, way: Way): Promise<Connection> {
   const options = pciOptions(device, way);
   const pci = new PciDevice(device, options);
-  const bus = new PciLoopback(pci);
+  const bus = pciBus(pci, way);
   const replace = (next: Device): PciDevice => {
     const fn = new PciDevice(next, options);
     bus.connect(fn);
@@ -65,6 +66,13 @@ async function connectPci(device: Device, way: Way): Promise<Connection> {
   };
   const access = way === 'pci window' ? new WindowAccess(bus) : bus;
   return { transport: await PciDriverTransport.open(access), pci, mmio: undefined, bus, replace };
+}
+
+type PciBus = PciLoopback | VfioUserBus;
+
+/** A bus with one function, which accesses reach by calls, or as messages. */
+export function pciBus(fn: PciDevice, way: Way): PciBus {
+  return way === 'vfio-user' ? new VfioUserBus(fn) : new PciLoopback(fn);
 }
 
 /** How a function of a way is made: with INTx alone, or with a vector for each event. */

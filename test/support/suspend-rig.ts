@@ -4,7 +4,6 @@ import type { DeviceOptions } from '../../src/device/device-options.ts';
 import type { DriverTransport, Later } from '../../src/driver/transport.ts';
 import { DirectTransport } from '../../src/hosts/loopback/direct.ts';
 import { MmioLoopback } from '../../src/hosts/loopback/mmio.ts';
-import { PciLoopback } from '../../src/hosts/loopback/pci.ts';
 import { GuestAllocator, type GuestSlice } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { BufferList } from '../../src/queue/buffer-list.ts';
@@ -17,7 +16,7 @@ import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { ControlledType, EVENTS } from './controlled-type.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type QueueKind, queueKinds } from './queue-pair.ts';
-import { pciOptions, ways } from './rig.ts';
+import { pciBus, pciOptions, ways } from './rig.ts';
 
 export type Way = (typeof ways)[number];
 
@@ -285,7 +284,7 @@ export class SuspendRig {
     } else {
       const options = pciOptions(this.device, way);
       this.pci = new PciDevice(this.device, options);
-      const bus = new PciLoopback(this.pci);
+      const bus = pciBus(this.pci, way);
       this.transport = await PciDriverTransport.open(bus);
       this.#connect = (device) => {
         this.pci = new PciDevice(device, options);

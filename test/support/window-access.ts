@@ -1,14 +1,18 @@
-import type { PciLoopback } from '../../src/hosts/loopback/pci.ts';
 import type { AccessWidth } from '../../src/spec/access-width.ts';
 import { PCI_CAPABILITY_VENDOR, PciHeader, VirtioPciCap, VirtioPciCapType } from '../../src/spec/pci.ts';
 import type { PciAccess } from '../../src/transports/pci/driver.ts';
 
+/** A bus whose accesses are calls. */
+interface SynchronousBus extends PciAccess {
+  readConfig(offset: number, width: AccessWidth): number;
+}
+
 /** A driver that reaches the BARs through the PCI configuration access capability alone (§4.1.4.9). */
 export class WindowAccess implements PciAccess {
-  readonly #bus: PciLoopback;
+  readonly #bus: SynchronousBus;
   readonly #window: number;
 
-  constructor(bus: PciLoopback) {
+  constructor(bus: SynchronousBus) {
     this.#bus = bus;
     let at = bus.readConfig(PciHeader.CAPABILITIES, 1);
     while (

@@ -15,7 +15,7 @@ import { runs } from '../support/runs.ts';
 const RUNS = runs(20_261_123, 60);
 const QUEUE_SIZE = 4;
 const MEMORY_BYTES = 0x4000;
-const OTHER_WAYS: readonly Way[] = ['pci io', 'pci memory', 'pci msix', 'mmio', 'pci window'];
+const OTHER_WAYS: readonly Way[] = ['pci io', 'pci memory', 'pci msix', 'vfio-user', 'mmio', 'pci window'];
 
 /** A device with a back-end that does what it is told, and a driver that does so, too, lawful or not. */
 class World {
