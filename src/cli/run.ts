@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Computer, type ComputerDisk } from '../machine/computer.ts';
 import { TransportError } from '../spec/fault.ts';
+import { Status } from '../spec/status.ts';
 import { attachConsole } from './console.ts';
 import { collectDisk } from './disk-option.ts';
 import { ExitCode } from './exit-code.ts';
@@ -86,12 +87,21 @@ async function run(options: RunOptions): Promise<void> {
   try {
     // Which images a saved machine has is known only now.
     await requireOutputs(options, computer.disks);
+    if (options.suspend) requireDrivers(computer);
     computer.continue();
     if (options.exec === undefined) await attachConsole(computer);
     else process.exitCode = await execute(computer, options.exec, options);
   } finally {
     await computer.close();
   }
+}
+
+/** An initial ramdisk of the user's own may lack the drivers that the guest was told to load. */
+function requireDrivers({ disks }: Computer): void {
+  if (disks.every(({ device }) => (device.status & Status.DRIVER_OK) !== 0)) return;
+  throw new TransportError(
+    'the guest has no driver for its disks: --suspend needs an initial ramdisk that `virtio guest --suspend` made for its kernel',
+  );
 }
 
 /** Fails before the guest has done anything if what is to come of it cannot be written. */

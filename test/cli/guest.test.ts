@@ -141,6 +141,15 @@ describe("files of one's own", () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'Linux\n' });
   });
 
+  it('that have no drivers which suspend are not started with --suspend', async () => {
+    const args = ['run', '--suspend', '--disk', folder.image('no-drivers.img'), '--exec', 'true', ...own()];
+    const { code, stdout, stderr } = await virtio(args);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /\nvirtio: the guest has no driver for its disks: --suspend needs .* `virtio guest --suspend`/,
+    );
+  });
+
   it.each(['--kernel', '--initrd', '--bios'])('of which %s is missing are not there, by name', async (option) => {
     const args = own();
     args[args.indexOf(option) + 1] = folder.path('missing.bin');

@@ -36,8 +36,9 @@ static int __init irq_wake_init(void)
 
 static void __exit irq_wake_exit(void)
 {
-	if (chip)
-		if (was_level)
+	if (!chip)
+		return;
+	if (was_level)
 		irq_set_status_flags(irq, IRQ_LEVEL);
 	chip->flags &= ~IRQCHIP_SKIP_SET_WAKE;
 }
