@@ -14,18 +14,19 @@ export const CAPACITY_SECTORS = 64 * 1024;
 const DEPTHS = [1, 32, 128];
 const ROUNDS = 5;
 const ROUND_MS = 300;
+/** Notifications by flags. */
+const FLAGS = [Feature.EVENT_IDX];
 
 /** 4 KiB reads from a memory disk, through our driver and our device. Best of the rounds. */
 export async function loopbackSuite(): Promise<Row[]> {
   const rows: Row[] = [];
+  const add = (row: string, rate: number): void => void rows.push(measured('loopback', row, 'requests/s', rate));
   for (const depth of DEPTHS) {
-    rows.push(
-      measured('loopback', `4k reads, direct, depth ${depth}`, 'requests/s', await measureThread('direct', depth)),
-    );
-    const byFlags = await measureThread('direct', depth, [Feature.EVENT_IDX]);
-    rows.push(measured('loopback', `4k reads, direct, without event index, depth ${depth}`, 'requests/s', byFlags));
-    rows.push(measured('loopback', `4k reads, pci, depth ${depth}`, 'requests/s', await measureThread('pci', depth)));
-    rows.push(measured('loopback', `4k reads, worker, depth ${depth}`, 'requests/s', await measureWorker(depth)));
+    add(`4k reads, direct, depth ${depth}`, await measureThread('direct', depth));
+    add(`4k reads, direct, without event index, depth ${depth}`, await measureThread('direct', depth, FLAGS));
+    add(`4k reads, pci, depth ${depth}`, await measureThread('pci', depth));
+    add(`4k reads, worker, depth ${depth}`, await measureWorker(depth));
+    add(`4k reads, worker, without event index, depth ${depth}`, await measureWorker(depth, FLAGS));
   }
   return rows;
 }
@@ -40,11 +41,11 @@ async function measureThread(via: 'direct' | 'pci', depth: number, decline: read
   return measure(transport, memory, depth, { decline });
 }
 
-async function measureWorker(depth: number): Promise<number> {
+async function measureWorker(depth: number, decline: readonly number[] = []): Promise<number> {
   const shared = new SharedArrayBuffer(MEMORY_BYTES);
   const worker = await startWorkerDevice({ module: new URL('./worker-device.js', import.meta.url), memory: shared });
   try {
-    return await measure(worker.transport, GuestMemory.over(new Uint8Array(shared)), depth);
+    return await measure(worker.transport, GuestMemory.over(new Uint8Array(shared)), depth, { decline });
   } finally {
     await worker.close();
   }
