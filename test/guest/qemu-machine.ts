@@ -29,8 +29,10 @@ export class QemuMachine {
   readonly #process: ChildProcess;
   readonly #sockets: readonly Socket[];
   readonly #commands: GuestCommands;
+  readonly #load: readonly string[];
 
-  private constructor(process: ChildProcess, sockets: readonly [Socket, Socket]) {
+  private constructor(process: ChildProcess, sockets: readonly [Socket, Socket], load: readonly string[]) {
+    this.#load = load;
     this.#process = process;
     this.#sockets = sockets;
     const [serial, commands] = sockets.map((socket) => {
@@ -69,11 +71,16 @@ export class QemuMachine {
       qemu.kill('SIGKILL');
       throw new Error(`QEMU did not start: ${said}`, { cause });
     });
-    const machine = new QemuMachine(qemu, [sockets[0]!, sockets[1]!]);
-    await machine.serial.waitFor('guest: waiting for go\r\n', { timeoutMs: 120_000 });
-    machine.serial.send(`go ${Math.floor(Date.now() / 1000)} ${load.join(' ')}\n`);
-    await machine.serial.waitFor('guest: ready', { timeoutMs: 120_000 });
+    const machine = new QemuMachine(qemu, [sockets[0]!, sockets[1]!], load);
+    await machine.boot();
     return machine;
+  }
+
+  /** Waits for a guest that was just started, or reset, and lets it load its drivers. */
+  async boot(): Promise<void> {
+    await this.serial.waitFor('guest: waiting for go\r\n', { timeoutMs: 120_000 });
+    this.serial.send(`go ${Math.floor(Date.now() / 1000)} ${this.#load.join(' ')}\n`);
+    await this.serial.waitFor('guest: ready', { timeoutMs: 120_000 });
   }
 
   command(line: string, options?: { timeoutMs?: number }): Promise<CommandResult> {

@@ -1,6 +1,8 @@
 /** Linux in a real QEMU, with devices of ours as whole PCI functions over vfio-user: it suspends them itself. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +13,7 @@ import { NetDevice } from '../../src/devices/net/device.ts';
 import { serveVfioUser, type VfioUserEvent, type VfioUserServer } from '../../src/hosts/vfio-user/server.ts';
 import { guestFiles } from '../../src/machine/guest-files.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
+import { Feature, hasFeature } from '../../src/spec/features.ts';
 import { readDisk } from '../../src/storage/direct-request.ts';
 import { FaultyDisk, seededLatency } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
@@ -51,7 +54,9 @@ class World {
     const block = new BlockDevice(new FaultyDisk(this.disk, { latency: seededLatency(7, 0, 2), schedule }));
     const types = [block, net, new EntropyDevice((bytes) => void bytes.fill(0xa5))];
     const memories = types.map(() => new GuestMemory());
-    this.devices = types.map((type, n) => new WatchedDevice(type, memories[n]!));
+    // The disk has packed rings.
+    const offer = [[Feature.RING_PACKED], [], []];
+    this.devices = types.map((type, n) => new WatchedDevice(type, memories[n]!, { offer: offer[n]! }));
     // The last one has INTx alone.
     this.functions = this.devices.map(({ device }, n) => new PciDevice(device, { vectors: [2, 3, 0][n]! }));
     this.servers = this.functions.map((fn, n) => {
@@ -62,10 +67,15 @@ class World {
 
   /** What QEMU is told; the order is that of the slots. */
   get args(): string[] {
-    return this.servers.flatMap(({ path }) => {
+    const devices = this.servers.flatMap(({ path }) => {
       const device = { driver: 'vfio-user-pci', socket: { type: 'unix', path }, 'x-msg-timeout': 60_000 };
       return ['-device', JSON.stringify(device)];
     });
+    return [...devices, '-monitor', `unix:${this.monitor},server=on,wait=off`, '-action', 'reboot=reset'];
+  }
+
+  get monitor(): string {
+    return join(this.folder, 'monitor');
   }
 
   get traces(): string[][] {
@@ -125,6 +135,11 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
     expect(interrupts.match(/PCI-MSI.*virtio/g)).toHaveLength(5);
     expect(interrupts).toMatch(/IO-APIC.*virtio/);
     await expectAllToWork();
+    const has = (bit: number): boolean[] => world.devices.map(({ device }) => hasFeature(device.accepted, bit));
+    expect([has(Feature.SUSPEND), has(Feature.RING_PACKED)]).toEqual([
+      [true, true, true],
+      [true, false, false],
+    ]);
     expect(world.servers.map(({ status }) => status)).toEqual(
       NAMES.map(() => ({ connected: true, sessions: 1, dmaRegions: expect.any(Number), mappedBytes: 256 << 20 })),
     );
@@ -183,6 +198,17 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
     expect(await output('dmesg | grep "I/O error\\|WARNING\\|BUG\\|Call Trace" || true')).toBe('');
     expect(world.devices.flatMap(({ failures }) => failures)).toEqual([]);
   }, 300_000);
+
+  it('resets them with the machine, and boots from there', async () => {
+    const monitor = connect(world.monitor);
+    await once(monitor, 'connect');
+    monitor.write('system_reset\n');
+    await machine.boot();
+    monitor.destroy();
+    await output('ip addr add 10.0.0.2/24 dev eth0 && ip link set eth0 up');
+    await expectAllToWork();
+    for (const { trace } of world.devices) expect(trace.filter((entry) => entry === 's0f').length).toBeGreaterThan(0);
+  }, 120_000);
 
   it('leaves nothing behind when QEMU is killed', async () => {
     await machine.stop();
