@@ -8,6 +8,7 @@ const SUITES: Readonly<Record<string, () => Promise<Row[]>>> = {
   queue: async () => (await import('./queue.ts')).queueSuite(),
   loopback: async () => (await import('./loopback.ts')).loopbackSuite(),
   suspend: async () => (await import('./suspend.ts')).suspendSuite(),
+  'vfio-user': async () => (await import('./vfio-user.ts')).vfioUserSuite(),
   disk: async () => (await import('./disk.ts')).diskSuite(),
   allocation: async () => (await import('./allocation.ts')).allocationSuite(),
 };

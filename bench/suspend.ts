@@ -1,8 +1,9 @@
 import { Device } from 'virtio-ts/device';
-import { BlockDevice, BlockDriver, type Disk, type DiskRequest, defaultTopology } from 'virtio-ts/devices/block';
+import { BlockDevice, BlockDriver } from 'virtio-ts/devices/block';
 import { PciLoopback } from 'virtio-ts/hosts/loopback';
 import { GuestAllocator, GuestMemory } from 'virtio-ts/memory';
 import { PciDevice, PciDriverTransport } from 'virtio-ts/transports/pci';
+import { HoldingDisk } from './holding-disk.ts';
 import { atMost, percentile, type Row } from './row.ts';
 
 const MEMORY_BYTES = 4 * 1024 * 1024;
@@ -21,23 +22,6 @@ export async function suspendSuite(): Promise<Row[]> {
     rows.push(atMost('suspend', `${inFlight} in flight, p99`, 'us', percentile(samples, 0.99), LIMIT_US));
   }
   return rows;
-}
-
-/** Holds every request until told to end them all. */
-class HoldingDisk implements Disk {
-  readonly capacitySectors = 64 * 1024;
-  readonly readOnly = false;
-  readonly identity = 'bench';
-  readonly topology = defaultTopology;
-  readonly supports = { flush: true, discard: false, writeZeroes: false };
-  onResize: (() => void) | undefined;
-  readonly held: DiskRequest[] = [];
-
-  submit(request: DiskRequest): void {
-    this.held.push(request);
-  }
-
-  async close(): Promise<void> {}
 }
 
 async function measure(inFlight: number): Promise<number[]> {
