@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs';
 import type { GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
-import { PAGE_BYTES } from '../../unix/arena.ts';
+import { type FilePiece, PAGE_BYTES } from '../../unix/arena.ts';
 import { dmaWindows, WINDOW_BYTES, type Window } from './dma-windows.ts';
 import { DmaFlag, Errno, type Request } from './messages.ts';
 import { Refusal } from './refusal.ts';
@@ -8,11 +8,22 @@ import { Refusal } from './refusal.ts';
 /** Regions that a client can have at a time. Each costs the process one of the mappings that the system lets it have. */
 export const MOST_DMA_REGIONS = 4096;
 
+/** All that a client can have mapped; virtual machines of today have less. */
+const MOST_MAPPED_BYTES = 2 ** 41;
+
 interface DmaRegion {
   readonly address: number;
   readonly size: number;
-  /** Undefined for a region that came without a descriptor: the device cannot reach it. */
-  readonly mapped: { readonly window: Window; readonly region: MemoryRegion } | undefined;
+  /**
+   * The pieces that are seen, as a view ends at 4 GiB: cut where the address is a multiple of that. A buffer of Linux never goes
+   * across such an address. Empty for a region that came without a descriptor: the device cannot reach it.
+   */
+  readonly pieces: readonly Piece[];
+}
+
+interface Piece {
+  readonly window: Window;
+  readonly region: MemoryRegion;
 }
 
 /** The memory that a client lets the device access: its regions, mapped, as the guest memory of the device. */
@@ -35,7 +46,7 @@ export class DmaRegions {
 
   /** Bytes of the regions that the device can reach. */
   get mappedBytes(): number {
-    return this.#regions.reduce((sum, { size, mapped }) => sum + (mapped === undefined ? 0 : size), 0);
+    return this.#regions.reduce((sum, { size, pieces }) => sum + (pieces.length === 0 ? 0 : size), 0);
   }
 
   /** Adds a region; the descriptor stays the caller's. Throws Refusal, and TransportError when it cannot be mapped. */
@@ -55,8 +66,8 @@ export class DmaRegions {
     }
     const [fd] = fds;
     const writable = (flags & DmaFlag.WRITE) !== 0;
-    const mapped = fd === undefined ? undefined : this.#map(address, { fd, fdOffset: offset, length: size, writable });
-    this.#regions.push({ address, size, mapped });
+    const pieces = fd === undefined ? [] : this.#map(address, { fd, fdOffset: offset, length: size, writable });
+    this.#regions.push({ address, size, pieces });
   }
 
   /** Takes a region away, as it was mapped. What is still in flight may go on writing there, to no effect. Throws Refusal. */
@@ -64,22 +75,39 @@ export class DmaRegions {
     const at = this.#regions.findIndex((region) => region.address === address && region.size === size);
     if (at < 0) throw new Refusal(Errno.ENOENT, `there is no region of ${size} bytes at 0x${address.toString(16)}`);
     const [region] = this.#regions.splice(at, 1);
-    this.#unmap(region!);
+    this.#unmap(region!.pieces);
   }
 
   unmapAll(): void {
-    for (const region of this.#regions.splice(0)) this.#unmap(region);
+    for (const { pieces } of this.#regions.splice(0)) this.#unmap(pieces);
   }
 
-  #map(
-    address: number,
-    piece: { readonly fd: number; readonly fdOffset: number; readonly length: number; readonly writable: boolean },
-  ): NonNullable<DmaRegion['mapped']> {
-    if (!Number.isSafeInteger(piece.fdOffset) || piece.fdOffset % PAGE_BYTES !== 0 || piece.length > WINDOW_BYTES) {
-      throw new Refusal(Errno.EINVAL, `${piece.length} bytes at ${piece.fdOffset} of a file cannot be mapped`);
+  #map(address: number, file: FilePiece): Piece[] {
+    const { fd, fdOffset, length } = file;
+    if (!Number.isSafeInteger(fdOffset) || fdOffset % PAGE_BYTES !== 0) {
+      throw new Refusal(Errno.EINVAL, `${length} bytes at ${fdOffset} of a file cannot be mapped`);
     }
-    if (!fstatSync(piece.fd).isFile()) throw new Refusal(Errno.EINVAL, 'what is to be mapped is no file');
+    if (this.mappedBytes + length > MOST_MAPPED_BYTES) {
+      throw new Refusal(Errno.ENOSPC, `${length} bytes are more than can be mapped`);
+    }
+    if (!fstatSync(fd).isFile()) throw new Refusal(Errno.EINVAL, 'what is to be mapped is no file');
     this.#release();
+    const pieces: Piece[] = [];
+    try {
+      for (let done = 0; done < length; done += pieces.at(-1)!.window.length) {
+        const from = address + done;
+        const most = WINDOW_BYTES - (from % WINDOW_BYTES);
+        const piece = { ...file, fdOffset: fdOffset + done, length: Math.min(length - done, most) };
+        pieces.push(this.#mapPiece(from, piece));
+      }
+    } catch (error) {
+      this.#unmap(pieces);
+      throw error;
+    }
+    return pieces;
+  }
+
+  #mapPiece(address: number, piece: FilePiece): Piece {
     const window = dmaWindows.take(piece.length);
     try {
       window.arena.map(window.offset, piece);
@@ -91,12 +119,12 @@ export class DmaRegions {
     return { window, region: this.#memory.add(address, bytes, { shared: true }) };
   }
 
-  #unmap({ mapped }: DmaRegion): void {
-    if (mapped === undefined) return;
-    const { window, region } = mapped;
-    this.#memory.remove(region);
-    window.arena.unmap(window.offset, window.length);
-    this.#waiting.push(window);
+  #unmap(pieces: readonly Piece[]): void {
+    for (const { window, region } of pieces) {
+      this.#memory.remove(region);
+      window.arena.unmap(window.offset, window.length);
+      this.#waiting.push(window);
+    }
     this.#release();
   }
 

@@ -1,6 +1,6 @@
 import { Arena, PAGE_BYTES } from '../../unix/arena.ts';
 
-/** As large as an arena can be, and so the largest region. */
+/** As large as an arena can be. */
 export const WINDOW_BYTES: number = 2 ** 32;
 /** Large pieces start at multiples of this, so that they may be of huge pages. */
 const HUGE_PAGE_BYTES = 2 << 20;

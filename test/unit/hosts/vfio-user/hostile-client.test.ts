@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -25,6 +25,7 @@ const EEXIST = 17;
 const ENOENT = 2;
 const ENOTTY = 25;
 const EIO = 5;
+const ENOSPC = 28;
 
 let rig: VfioRig;
 let client: RawClient;
@@ -222,7 +223,6 @@ describe('a map of memory', () => {
         { flags: 0 },
         { flags: 2 },
         { flags: 7 },
-        { size: 2 ** 33 },
         { address: 2 ** 53 },
         { address: 2 ** 53 - PAGE, size: 2 * PAGE },
         { offset: 2 ** 53 },
@@ -231,6 +231,8 @@ describe('a map of memory', () => {
       for (const fields of wrong)
         expect(await errorOf('dmaMap', map(fields), { fds: [fd] }), JSON.stringify(fields)).toBe(EINVAL);
       expect(await errorOf('dmaMap', map({ size: 5 * PAGE }), { fds: [fd] })).toBe(EIO);
+      expect(await errorOf('dmaMap', map({ size: 2 ** 34 }), { fds: [fd] })).toBe(EIO);
+      expect(await errorOf('dmaMap', map({ size: 2 ** 42 }), { fds: [fd] })).toBe(ENOSPC);
       expect(await errorOf('dmaMap', map({ offset: 4 * PAGE }), { fds: [fd] })).toBe(EIO);
     });
     expect(rig.server.status).toMatchObject({ dmaRegions: 0, mappedBytes: 0 });
@@ -267,6 +269,28 @@ describe('a map of memory', () => {
       // A view that somebody has kept sees nothing any more, and does no harm.
       expect(bytes[7]).toBe(0);
       bytes[8] = 1;
+    });
+  });
+
+  it('of more than 4 GiB is seen in pieces, cut at multiples of that', async () => {
+    const GIB = 2 ** 30;
+    await withFile(10 * GIB, async (fd) => {
+      const fields = { address: 3 * GIB, offset: PAGE, size: 9 * GIB };
+      expect(await errorOf('dmaMap', map(fields), { fds: [fd] })).toBe(0);
+      expect(rig.server.status).toMatchObject({ dmaRegions: 1, mappedBytes: 9 * GIB });
+      const ends = rig.memory.regions.map(({ address, size }) => [address / GIB, size / GIB]);
+      expect(ends).toEqual([
+        [3, 1],
+        [4, 4],
+        [8, 4],
+      ]);
+      const last = rig.memory.find(12 * GIB - 1, 1)!;
+      last.bytes[last.size - 1] = 7;
+      const byte = new Uint8Array(1);
+      readSync(fd, byte, 0, 1, 9 * GIB + PAGE - 1);
+      expect(byte[0]).toBe(7);
+      expect(await errorOf('dmaUnmap', unmap(3 * GIB, 9 * GIB))).toBe(0);
+      expect(rig.memory.regions).toEqual([]);
     });
   });
 
