@@ -17,7 +17,20 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   storage: ['spec', 'unix', 'devices/block/disk.ts'],
   hosts: ['spec', 'unix', 'memory', 'queue', 'device', 'driver', 'devices', 'transports', 'storage'],
   machine: ['spec', 'memory', 'device', 'devices', 'transports', 'storage', 'hosts/v86'],
-  cli: ['spec', 'memory', 'queue', 'device', 'driver', 'devices', 'transports', 'storage', 'hosts', 'machine'],
+  monitor: ['spec'],
+  cli: [
+    'spec',
+    'memory',
+    'queue',
+    'device',
+    'driver',
+    'devices',
+    'transports',
+    'storage',
+    'hosts',
+    'machine',
+    'monitor',
+  ],
 };
 
 /** Who may import Node's own modules and `unix`, and which packages from npm. */

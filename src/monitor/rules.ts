@@ -1,0 +1,23 @@
+import { config } from './chapters/config.ts';
+import { features } from './chapters/features.ts';
+import { init } from './chapters/init.ts';
+import { reservedFeatures } from './chapters/reserved-features.ts';
+import { reset } from './chapters/reset.ts';
+import { status } from './chapters/status.ts';
+import { suspendDevice } from './chapters/suspend-device.ts';
+import { suspendDriver } from './chapters/suspend-driver.ts';
+import type { Requirement, Rule } from './rule.ts';
+
+/** Every requirement of the chapters that are judged, in the order of the standard: a rule, or why there can be none. */
+export const requirements: readonly Requirement[] = [
+  ...status,
+  ...features,
+  ...reset,
+  ...config,
+  ...init,
+  ...suspendDriver,
+  ...suspendDevice,
+  ...reservedFeatures,
+];
+
+export const rules: readonly Rule[] = requirements.filter((requirement) => 'check' in requirement);

@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { Judge, type Verdict } from '../../../src/monitor/judge.ts';
+import { isStrict, levelIn } from '../../../src/monitor/rule.ts';
+import { requirements, rules } from '../../../src/monitor/rules.ts';
+import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
+import { header, type TracesByRule } from '../../support/trace-events.ts';
+import { configTraces, featureTraces, initTraces, resetTraces, statusTraces } from './traces/basics.ts';
+import { suspendTraces } from './traces/suspend.ts';
+
+const traces: TracesByRule = {
+  ...statusTraces,
+  ...featureTraces,
+  ...resetTraces,
+  ...configTraces,
+  ...initTraces,
+  ...suspendTraces,
+};
+
+/** How many sentences the standard has of each kind; they are counted from 1. */
+const SENTENCES: Readonly<Record<string, number>> = {
+  'status.driver': 4,
+  'status.device': 3,
+  'features.driver': 8,
+  'features.device': 5,
+  'features.driver.reserved': 13,
+  'features.device.reserved': 9,
+  'reset.device': 2,
+  'reset.driver': 1,
+  'reset.device.queue': 2,
+  'reset.driver.queue': 2,
+  'reset.device.reenable': 1,
+  'reset.driver.reenable': 1,
+  'config.driver': 5,
+  'config.device': 1,
+  'config.device.shm': 1,
+  'init.driver': 7,
+  'init.driver.cleanup': 2,
+  'suspend.driver': 6,
+  'suspend.device': 12,
+};
+
+function judge(events: readonly TraceEvent[], over: Partial<TraceHeader> = {}): readonly Verdict[] {
+  const judge = new Judge(header(over), rules);
+  for (const [index, event] of events.entries()) judge.follow(event, index + 2);
+  return judge.end();
+}
+
+function failed(verdicts: readonly Verdict[]): string[] {
+  return verdicts.filter(({ result }) => result === 'fail').map(({ rule }) => rule.id);
+}
+
+describe('the requirements', () => {
+  it('are all those of their chapters, once each: a rule, or why there is none', () => {
+    const expected = Object.entries(SENTENCES).flatMap(([chapter, count]) =>
+      Array.from({ length: count }, (_, n) => `${chapter}.${n + 1}`),
+    );
+    const numbered = requirements.map(({ id }) => id).filter((id) => /\.\d+$/.test(id));
+    expect([...numbered].sort()).toEqual([...expected].sort());
+    const ids = requirements.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('say whose they are, where they are from, and what they are in a sentence', () => {
+    for (const requirement of requirements) {
+      const { id, role, section, text } = requirement;
+      expect(id.split('.')[1], id).toBe(role);
+      expect(section, id).toMatch(/^§[2-6](\.\d+)*$/);
+      expect(text, id).toMatch(/^[A-Z].{15,}\.$/);
+      if ('unseen' in requirement) expect(requirement.unseen, id).toMatch(/^[A-Z].{10,}\.$/);
+    }
+  });
+
+  it('that are permissions have no rule', () => {
+    expect(rules.filter(({ level }) => level === 'MAY')).toEqual([]);
+  });
+
+  it('differ between the two texts where the texts do', () => {
+    const differ = requirements.filter((r) => levelIn(r, 'v1') !== levelIn(r, '1.4'));
+    expect(differ.map(({ id }) => id)).toEqual(['suspend.driver.6', 'suspend.device.2']);
+  });
+});
+
+describe('each rule', () => {
+  it('has its traces', () => {
+    expect(Object.keys(traces).sort()).toEqual(rules.map(({ id }) => id).sort());
+  });
+
+  it.each(rules.map((rule) => [rule.id, rule] as const))(
+    '%s is kept by one trace and broken by the other',
+    (id, rule) => {
+      const { pass, fail, header: over, alongside = [] } = traces[id]!;
+      const kept = judge(pass, over);
+      expect(kept.find((verdict) => verdict.rule === rule)!.result).toBe('pass');
+      const broken = judge(fail, over);
+      expect(failed(broken).sort()).toEqual([id, ...alongside].sort());
+      const { failures } = broken.find((verdict) => verdict.rule === rule)!;
+      expect(failures[0]!.events.length).toBeGreaterThan(0);
+      expect(isStrict(rule.level) || rule.level.startsWith('SHOULD')).toBe(true);
+    },
+  );
+});

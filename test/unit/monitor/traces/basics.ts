@@ -1,0 +1,217 @@
+import { Feature } from '../../../../src/spec/features.ts';
+import {
+  available,
+  chooses,
+  configInterrupt,
+  configRead,
+  configWrite,
+  enable,
+  generation,
+  goesOn,
+  kick,
+  offers,
+  queueReset,
+  queueResetRead,
+  read,
+  starts,
+  type TracesByRule,
+  taken,
+  usedBuffer,
+  write,
+} from '../../../support/trace-events.ts';
+
+export const statusTraces: TracesByRule = {
+  'status.driver.1': {
+    pass: starts(),
+    fail: [...chooses(), write(0x07)],
+  },
+  'status.driver.2': {
+    pass: [read(0x01), write(0x03)],
+    fail: [read(0x0f), write(0x0b)],
+  },
+  'status.driver.3': {
+    pass: [read(0x03), write(0x83), write(0)],
+    fail: [read(0x01), write(0x81), write(0x83)],
+  },
+  'status.device.1': {
+    pass: starts(),
+    fail: [read(0x0b), taken(0)],
+  },
+  'status.device.3': {
+    pass: [read(0x0f), read(0x4f), configInterrupt],
+    fail: [read(0x0f), read(0x4f)],
+  },
+  'status.device.lost': {
+    pass: starts(),
+    fail: [read(0x0f), read(0)],
+  },
+  'status.device.bits': {
+    pass: [...goesOn(), write(0x1f), read(0x1b)],
+    fail: [...goesOn(), write(0x1f), read(0x10)],
+  },
+};
+
+export const resetTraces: TracesByRule = {
+  'reset.device.1': {
+    pass: [read(0x0f), write(0), read(0x0f), read(0)],
+    fail: [read(0x0f), write(0), read(0x0f)],
+  },
+  'reset.device.2': {
+    pass: [write(0), read(0)],
+    fail: [write(0), read(0), usedBuffer(0)],
+  },
+  'reset.driver.1': {
+    pass: [write(0), read(0), write(0x01)],
+    fail: [write(0), write(0x01)],
+  },
+  'reset.device.queue.1': {
+    pass: [queueReset(), queueResetRead(0)],
+    fail: [queueReset(), queueResetRead(0), taken(0)],
+  },
+  'reset.device.queue.2': {
+    pass: [available(0), queueReset(), queueResetRead(0), enable()],
+    fail: [available(0), queueReset(), queueResetRead(0), enable(), usedBuffer(0)],
+  },
+  'reset.driver.queue.1': {
+    pass: [queueReset(), queueResetRead(1), queueResetRead(0), enable()],
+    fail: [queueReset(), queueResetRead(1), enable()],
+  },
+  'reset.driver.reenable.1': {
+    pass: [queueReset(), queueResetRead(0), enable()],
+    fail: [queueReset(), queueResetRead(0), { kind: 'queue.enable', queue: 0 }],
+  },
+};
+
+const UNKNOWN = 40 + 8;
+const IN_ORDER = goesOn(0x0f, Feature.IN_ORDER);
+
+/** A choice of features, and the look at what became of it. */
+const choice = (offered: readonly number[], accepted?: readonly number[]) => [
+  ...chooses(offered, accepted),
+  write(0x0b),
+  read(0x0b),
+];
+
+export const featureTraces: TracesByRule = {
+  'features.driver.1': {
+    pass: [...chooses([Feature.SUSPEND]), write(0x0b)],
+    fail: [...chooses([], [Feature.SUSPEND]), write(0x0b)],
+  },
+  'features.driver.2': {
+    header: { device: 1 },
+    pass: [...chooses([7, 1]), write(0x0b)],
+    fail: [...chooses([7, 1], [7]), write(0x0b)],
+  },
+  'features.driver.5': {
+    pass: [...chooses([]), write(0x0b)],
+    fail: [...chooses([42]), write(0x0b)],
+    alongside: ['features.device.defined'],
+  },
+  'features.device.1': {
+    header: { device: 1 },
+    pass: [...chooses([7, 1]), write(0x0b)],
+    fail: [...chooses([7], []), write(0x0b)],
+  },
+  'features.device.2': {
+    pass: choice([]),
+    fail: [...chooses([Feature.SUSPEND], []), write(0x0b), read(0x03), write(0x8b)],
+  },
+  'features.device.3': {
+    pass: [...chooses([], [Feature.SUSPEND]), write(0x0b), read(0x03), write(0x8b)],
+    fail: choice([], [Feature.SUSPEND]),
+    alongside: ['features.driver.1'],
+  },
+  'features.device.5': {
+    pass: [...choice([]), ...choice([])],
+    fail: [
+      ...choice([Feature.ORDER_PLATFORM], []),
+      ...chooses([Feature.ORDER_PLATFORM], []),
+      write(0x0b),
+      read(0x03),
+      write(0x8b),
+    ],
+    alongside: ['features.driver.reserved.7'],
+  },
+  'features.device.defined': {
+    pass: [...chooses([]), write(0x0b)],
+    fail: [...chooses([UNKNOWN], []), write(0x0b)],
+  },
+  'features.driver.reserved.1': {
+    pass: [...chooses([]), write(0x0b)],
+    fail: [...chooses([]), { kind: 'features.driver', word: 1, bits: 0 }, write(0x0b)],
+  },
+  'features.driver.reserved.3': {
+    pass: [...chooses([Feature.ACCESS_PLATFORM]), write(0x0b)],
+    fail: [...chooses([Feature.ACCESS_PLATFORM], []), write(0x0b)],
+  },
+  'features.driver.reserved.6': {
+    pass: [...chooses([Feature.RING_PACKED]), write(0x0b)],
+    fail: [...chooses([Feature.RING_PACKED], []), write(0x0b)],
+  },
+  'features.driver.reserved.7': {
+    pass: [...chooses([Feature.ORDER_PLATFORM]), write(0x0b)],
+    fail: [...chooses([Feature.ORDER_PLATFORM], []), write(0x0b)],
+  },
+  'features.driver.reserved.10': {
+    header: { transport: 'mmio' },
+    pass: [...chooses([]), write(0x0b)],
+    fail: [...chooses([Feature.SR_IOV]), write(0x0b)],
+    alongside: ['features.device.reserved.9'],
+  },
+  'features.driver.reserved.13': {
+    pass: [...chooses([Feature.NOTIF_CONFIG_DATA]), write(0x0b)],
+    fail: [...chooses([Feature.NOTIF_CONFIG_DATA], []), write(0x0b)],
+  },
+  'features.device.reserved.1': {
+    pass: [...chooses([]), write(0x0b)],
+    fail: [write(0), read(0), write(1), write(3), { kind: 'features.device', word: 1, bits: 0 }, write(0x0b)],
+  },
+  'features.device.reserved.5': {
+    pass: [...IN_ORDER, available(0), available(1), usedBuffer(1)],
+    fail: [...IN_ORDER, available(0), available(1), usedBuffer(1), usedBuffer(0)],
+  },
+  'features.device.reserved.9': {
+    header: { transport: 'mmio' },
+    pass: [...chooses([]), write(0x0b)],
+    fail: [...chooses([Feature.SR_IOV], []), write(0x0b)],
+  },
+};
+
+export const configTraces: TracesByRule = {
+  'config.driver.2': {
+    pass: [generation(3), configRead(0, 1), configRead(4, 0), generation(3)],
+    fail: [configRead(0, 1), configRead(4, 0)],
+  },
+  'config.driver.3': {
+    pass: [...offers(1), configRead(8, 1)],
+    fail: [...offers(2), configRead(8, 1)],
+  },
+};
+
+export const initTraces: TracesByRule = {
+  'init.driver.1': {
+    pass: starts(),
+    fail: [...chooses(), write(0x0b), write(0x0f)],
+  },
+  'init.driver.3': {
+    pass: starts(),
+    fail: [read(0x03), write(0x03), configWrite(32, 0, 1)],
+  },
+  'init.driver.4': {
+    pass: starts(),
+    fail: [...choice([Feature.SUSPEND], []), { kind: 'features.driver', word: 1, bits: 0x801 }],
+  },
+  'init.driver.5': {
+    pass: [read(0x03), write(0x83)],
+    fail: [...chooses([Feature.ORDER_PLATFORM, Feature.SUSPEND], [Feature.ORDER_PLATFORM]), write(0x0b), read(0x03)],
+    alongside: ['features.device.2'],
+  },
+  'init.driver.6': {
+    pass: [read(0x03), write(0x83), write(0)],
+    fail: [read(0x03), write(0x83), enable()],
+  },
+  'init.driver.7': {
+    pass: starts(),
+    fail: [read(0x0b), kick()],
+  },
+};

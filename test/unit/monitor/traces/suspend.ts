@@ -1,0 +1,98 @@
+import {
+  available,
+  changed,
+  configInterrupt,
+  configRead,
+  configWrite,
+  goesOn,
+  kick,
+  read,
+  resumes,
+  suspends,
+  type TracesByRule,
+  taken,
+  touch,
+  used,
+  usedBuffer,
+  write,
+} from '../../../support/trace-events.ts';
+
+const initializing = goesOn(0x0b);
+
+export const suspendTraces: TracesByRule = {
+  'suspend.driver.1': {
+    pass: [...goesOn(), ...suspends],
+    fail: [...goesOn(0x0f, 28), write(0x1f), read(0x0f)],
+  },
+  'suspend.driver.2': {
+    pass: [...goesOn(), write(0x1f), read(0x1f), read(0x1b)],
+    fail: [...goesOn(), write(0x1f)],
+  },
+  'suspend.driver.3': {
+    pass: [...goesOn(), available(0), ...suspends],
+    fail: [...goesOn(), ...suspends, available(0)],
+  },
+  'suspend.driver.4': {
+    pass: [...goesOn(), kick(), ...suspends],
+    fail: [...goesOn(), ...suspends, kick()],
+  },
+  'suspend.driver.5': {
+    pass: [...goesOn(), configWrite(32, 1, 1), ...suspends],
+    fail: [...goesOn(), ...suspends, configWrite(32, 1, 1)],
+  },
+  'suspend.driver.6': {
+    pass: [...goesOn(0x1b), ...resumes, kick()],
+    fail: [...goesOn(0x1b), write(0x1f), kick(), read(0x0f)],
+  },
+  'suspend.device.1': {
+    pass: [...initializing, write(0x1b), read(0x0b)],
+    fail: [...initializing, write(0x1b), read(0x1b)],
+    alongside: ['suspend.driver.1'],
+  },
+  'suspend.device.2': {
+    pass: [...goesOn(0x1b), configRead(32, 0, 1), configWrite(32, 1, 1), configRead(32, 0, 1)],
+    fail: [...goesOn(0x1b), configRead(32, 0, 1), configWrite(32, 1, 1), configRead(32, 1, 1)],
+    alongside: ['suspend.driver.5'],
+  },
+  'suspend.device.3': {
+    pass: [...goesOn(0x1b), ...resumes],
+    fail: [...goesOn(0x1b), used(0)],
+  },
+  'suspend.device.4': {
+    pass: [...goesOn(0x1b), ...resumes],
+    fail: [...goesOn(0x1b), touch('device')],
+  },
+  'suspend.device.5': {
+    pass: [...goesOn(0x1b), configRead(0, 8), configRead(0, 8)],
+    fail: [...goesOn(0x1b), configRead(0, 8), configRead(0, 9)],
+  },
+  'suspend.device.6': {
+    pass: [...goesOn(0x1b), ...resumes],
+    fail: [...goesOn(0x1b), configInterrupt],
+  },
+  'suspend.device.7': {
+    pass: [...goesOn(0x1b), changed, ...resumes, configInterrupt],
+    fail: [...goesOn(0x1b), changed, ...resumes],
+  },
+  'suspend.device.8': {
+    pass: [...goesOn(), ...suspends],
+    fail: [...goesOn(), write(0x1f), read(0x1f)],
+  },
+  'suspend.device.9': {
+    pass: [...goesOn(0x1b), ...resumes],
+    fail: [...goesOn(0x1b), write(0x1f), read(0x1b)],
+  },
+  'suspend.device.11': {
+    pass: [...goesOn(), taken(0), write(0x1f), usedBuffer(0), read(0x1b)],
+    fail: [...goesOn(), taken(0), ...suspends],
+  },
+  'suspend.device.12': {
+    pass: [...goesOn(), write(0x1f), usedBuffer(0), used(0), read(0x1b)],
+    fail: [...goesOn(), write(0x1f), usedBuffer(0), read(0x1b), ...resumes, used(0)],
+  },
+  'suspend.device.negotiated': {
+    pass: [...goesOn(0x0f, 28), write(0x1f), read(0x0f)],
+    fail: [...goesOn(0x0f, 28), write(0x1f), read(0x1f)],
+    alongside: ['suspend.driver.1'],
+  },
+};
