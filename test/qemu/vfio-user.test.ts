@@ -95,11 +95,7 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
   let machine: QemuMachine;
   beforeAll(async () => {
     world = new World();
-    const files = await guestFiles({ architecture: 'amd64', suspend: true });
-    const load = ['virtio-suspend', 'entropy-suspend', 'net-suspend'];
-    const { folder, args } = world;
-    machine = await QemuMachine.start({ program: qemu!, sharedMemory: true, files, folder, load, args });
-    await output('ip addr add 10.0.0.2/24 dev eth0 && ip link set eth0 up');
+    await start();
   }, 300_000);
   beforeEach(() => {
     for (const device of world.devices) device.trace = [];
@@ -108,6 +104,14 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
     await machine?.stop();
     await world.close();
   });
+
+  async function start(): Promise<void> {
+    const files = await guestFiles({ architecture: 'amd64', suspend: true });
+    const load = ['virtio-suspend', 'entropy-suspend', 'net-suspend'];
+    const { folder, args } = world;
+    machine = await QemuMachine.start({ program: qemu!, sharedMemory: true, files, folder, load, args });
+    await output('ip addr add 10.0.0.2/24 dev eth0 && ip link set eth0 up');
+  }
 
   async function output(command: string, timeoutMs = 60_000): Promise<string> {
     const result = await machine.command(command, { timeoutMs });
@@ -210,13 +214,23 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
     for (const { trace } of world.devices) expect(trace.filter((entry) => entry === 's0f').length).toBeGreaterThan(0);
   }, 120_000);
 
-  it('leaves nothing behind when QEMU is killed', async () => {
+  it('are served to the next machine when QEMU is killed in the middle of its reads', async () => {
+    await output('dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null &');
+    await machine.stop();
+    await start();
+    await expectAllToWork();
+    expect(world.servers.map(({ status }) => status)).toMatchObject(
+      NAMES.map(() => ({ connected: true, sessions: 2 })),
+    );
+  }, 120_000);
+
+  it('have nothing of a machine left when it is gone', async () => {
     await machine.stop();
     await expect.poll(() => world.servers.map(({ status }) => status.connected)).toEqual([false, false, false]);
     for (const server of world.servers) await server.close();
     expect(world.servers.map(({ status }) => status.dmaRegions)).toEqual([0, 0, 0]);
     expect(world.events.filter(({ kind }) => kind !== 'connected')).toEqual(
-      NAMES.map(() => ({ kind: 'disconnected', error: undefined })),
+      [...NAMES, ...NAMES].map(() => ({ kind: 'disconnected', error: undefined })),
     );
     expect(openFds()).toBe(fdsBefore);
   });

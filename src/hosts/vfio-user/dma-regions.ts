@@ -11,9 +11,13 @@ export const MOST_DMA_REGIONS = 4096;
 /** All that a client can have mapped; virtual machines of today have less. */
 const MOST_MAPPED_BYTES = 2 ** 41;
 
-interface DmaRegion {
+/** Where a region is in the client's memory. */
+interface Place {
   readonly address: number;
   readonly size: number;
+}
+
+interface DmaRegion extends Place {
   /**
    * The pieces that are seen, as a view ends at 4 GiB: cut where the address is a multiple of that. A buffer of Linux never goes
    * across such an address. Empty for a region that came without a descriptor: the device cannot reach it.
@@ -70,9 +74,15 @@ export class DmaRegions {
     this.#regions.push({ address, size, pieces });
   }
 
+  /** Whether there is a region of just this place, and the device can reach it. */
+  isReachable(place: Place): boolean {
+    return (this.#regions[this.#find(place)]?.pieces.length ?? 0) > 0;
+  }
+
   /** Takes a region away, as it was mapped. What is still in flight may go on writing there, to no effect. Throws Refusal. */
-  unmap({ address, size }: Pick<Request<'dmaUnmap'>, 'address' | 'size'>): void {
-    const at = this.#regions.findIndex((region) => region.address === address && region.size === size);
+  unmap(place: Place): void {
+    const at = this.#find(place);
+    const { address, size } = place;
     if (at < 0) throw new Refusal(Errno.ENOENT, `there is no region of ${size} bytes at 0x${address.toString(16)}`);
     const [region] = this.#regions.splice(at, 1);
     this.#unmap(region!.pieces);
@@ -80,6 +90,10 @@ export class DmaRegions {
 
   unmapAll(): void {
     for (const { pieces } of this.#regions.splice(0)) this.#unmap(pieces);
+  }
+
+  #find({ address, size }: Place): number {
+    return this.#regions.findIndex((region) => region.address === address && region.size === size);
   }
 
   #map(address: number, file: FilePiece): Piece[] {

@@ -36,6 +36,7 @@ export class ServedFunction {
       this.regions.unmap(request);
       this.#change.changed();
     };
+    if (!this.regions.isReachable(request)) return unmap();
     return this.#change.begin()?.then(unmap) ?? unmap();
   }
 

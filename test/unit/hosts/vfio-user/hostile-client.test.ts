@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync, readFileSync, readSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -436,6 +438,20 @@ describe('a client', () => {
     client.close();
     await expect.poll(() => rig.events.at(-1)?.kind).toBe('disconnected');
     expect(rig.server.status.connected).toBe(false);
+  });
+
+  it('that will send no more, and only reads, is answered and done', async () => {
+    client.close();
+    await expect.poll(() => rig.server.status.connected).toBe(false);
+    const half = connect({ path: rig.server.path, allowHalfOpen: true });
+    const chunks: Uint8Array[] = [];
+    half.on('data', (chunk) => chunks.push(chunk));
+    half.end(encodeRequest(4, 'version', { major: 0, minor: 0 }));
+    await once(half, 'end');
+    expect(Buffer.concat(chunks).readUInt16LE(0)).toBe(4);
+    expect(rig.events.at(-1)).toEqual({ kind: 'disconnected', error: undefined });
+    half.destroy();
+    await once(half, 'close');
   });
 
   it('that is the second one is turned away, and the first one is served on', async () => {
