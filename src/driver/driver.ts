@@ -243,7 +243,7 @@ export class Driver {
   readConfig<Name extends string>(
     fields: Readonly<Record<Name, ConfigField>>,
   ): Promise<Readonly<Record<Name, number>>> {
-    return readConfigFields(this.transport, fields);
+    return readConfigFields(this.transport, this.#features, fields);
   }
 
   /** Writes one field of the configuration space. */

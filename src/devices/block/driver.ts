@@ -233,10 +233,10 @@ export class BlockDriver {
     const has = (bit: number): boolean => hasFeature(features, bit);
     const { capacity, blockSize, sizeMax, segMax, queues } = await this.driver.readConfig({
       capacity: { offset: BlockConfig.CAPACITY, bytes: 8 },
-      sizeMax: { offset: BlockConfig.SIZE_MAX, bytes: 4 },
-      segMax: { offset: BlockConfig.SEG_MAX, bytes: 4 },
-      blockSize: { offset: BlockConfig.BLK_SIZE, bytes: 4 },
-      queues: { offset: BlockConfig.NUM_QUEUES, bytes: 2 },
+      sizeMax: { offset: BlockConfig.SIZE_MAX, bytes: 4, feature: BlockFeature.SIZE_MAX },
+      segMax: { offset: BlockConfig.SEG_MAX, bytes: 4, feature: BlockFeature.SEG_MAX },
+      blockSize: { offset: BlockConfig.BLK_SIZE, bytes: 4, feature: BlockFeature.BLK_SIZE },
+      queues: { offset: BlockConfig.NUM_QUEUES, bytes: 2, feature: BlockFeature.MQ },
     });
     const info: BlockInfo = {
       capacitySectors: capacity,

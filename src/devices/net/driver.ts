@@ -13,7 +13,7 @@ import { Ethernet, longestFrame, NetConfig, NetFeature, NetHeader, NetMtu, NetQu
 /** The address is a field of single bytes. */
 const MAC_BYTES = ['mac0', 'mac1', 'mac2', 'mac3', 'mac4', 'mac5'] as const;
 const MAC_FIELDS = Object.fromEntries(
-  MAC_BYTES.map((name, n) => [name, { offset: NetConfig.MAC + n, bytes: 1 }]),
+  MAC_BYTES.map((name, n) => [name, { offset: NetConfig.MAC + n, bytes: 1, feature: NetFeature.MAC }]),
 ) as Readonly<Record<(typeof MAC_BYTES)[number], ConfigField>>;
 
 export interface NetDriverOptions extends DriverOptions {
@@ -145,8 +145,8 @@ export class NetDriver {
   async #readInfo(features: FeatureSet): Promise<NetInfo> {
     const values = await this.driver.readConfig({
       ...MAC_FIELDS,
-      status: { offset: NetConfig.STATUS, bytes: 2 },
-      mtu: { offset: NetConfig.MTU, bytes: 2 },
+      status: { offset: NetConfig.STATUS, bytes: 2, feature: NetFeature.STATUS },
+      mtu: { offset: NetConfig.MTU, bytes: 2, feature: NetFeature.MTU },
     });
     const has = (bit: number): boolean => hasFeature(features, bit);
     const mtu = has(NetFeature.MTU) ? values.mtu : Ethernet.MTU;
