@@ -1,3 +1,5 @@
+import { RegisterDecoder } from './registers.ts';
+import { RingDecoder } from './rings.ts';
 import { type Check, type Fact, type Findings, type Level, levelIn, type Rule } from './rule.ts';
 import { Session } from './session.ts';
 import type { Located, TextVersion, TraceEvent, TraceHeader } from './trace.ts';
@@ -36,11 +38,15 @@ interface Running {
  */
 export class Judge {
   readonly session: Session;
+  readonly #registers: RegisterDecoder;
+  readonly #rings: RingDecoder;
   readonly #running: readonly Running[];
   #current: Located | undefined;
 
   constructor(header: TraceHeader, rules: readonly Rule[], text: TextVersion = header.text ?? '1.4') {
     this.session = new Session(header);
+    this.#registers = new RegisterDecoder(this.session);
+    this.#rings = new RingDecoder(this.session);
     this.#running = rules.flatMap((rule) => {
       const level = levelIn(rule, text);
       return level === undefined ? [] : [this.#start(rule, level)];
@@ -49,17 +55,8 @@ export class Judge {
 
   /** The next event, in line `line` of the trace. */
   follow(event: TraceEvent, line: number): void {
-    const located: Located = { ...event, line };
-    const { device, driver } = this.session;
-    this.#current = located;
-    this.#tell(located);
-    this.session.follow(located);
-    if (this.session.driver !== driver) {
-      this.#tell({ kind: 'driver.phase', from: driver, to: this.session.driver, line });
-    }
-    if (this.session.device !== device) {
-      this.#tell({ kind: 'device.phase', from: device, to: this.session.device, line });
-    }
+    this.#take({ ...event, line });
+    for (const derived of this.#derive(event)) this.#take({ ...derived, line });
   }
 
   /** The trace is over: what it says about each rule, in their order. */
@@ -91,6 +88,31 @@ export class Judge {
     };
     const running: Running = { rule, level, check: rule.check(findings), exercised: 0, failures };
     return running;
+  }
+
+  #take(located: Located): void {
+    const { line } = located;
+    const { device, driver } = this.session;
+    this.#current = located;
+    this.#tell(located);
+    this.session.follow(located);
+    if (located.kind === 'queue.enable') this.#rings.enable(located);
+    else if (located.kind === 'queue.reset') this.#rings.reset(located.queue);
+    else if (located.kind === 'status.write' && located.value === 0) this.#rings.resetAll();
+    if (this.session.driver !== driver) {
+      this.#tell({ kind: 'driver.phase', from: driver, to: this.session.driver, line });
+    }
+    if (this.session.device !== device) {
+      this.#tell({ kind: 'device.phase', from: device, to: this.session.device, line });
+    }
+  }
+
+  /** What an event means, where it is an access to something. */
+  #derive(event: TraceEvent): readonly TraceEvent[] {
+    if (event.kind === 'memory') return this.#rings.decode(event);
+    if (event.kind !== 'mmio' && event.kind !== 'pci') return [];
+    const meaning = this.#registers.decode(event);
+    return meaning === undefined ? [] : [meaning];
   }
 
   #tell(fact: Located<Fact>): void {

@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   hosts: ['spec', 'unix', 'memory', 'queue', 'device', 'driver', 'devices', 'transports', 'storage'],
   machine: ['spec', 'memory', 'device', 'devices', 'transports', 'storage', 'hosts/v86'],
   monitor: ['spec'],
+  record: ['spec', 'memory', 'queue', 'device', 'driver', 'transports', 'monitor'],
   cli: [
     'spec',
     'memory',

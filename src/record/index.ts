@@ -1,0 +1,3 @@
+export * from './device.ts';
+export * from './recorder.ts';
+export * from './transports.ts';

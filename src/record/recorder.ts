@@ -1,0 +1,52 @@
+import type { Clock } from '../device/clock.ts';
+import type { TraceEvent, TraceHeader } from '../monitor/trace.ts';
+import { formatLine, TRACE_VERSION } from '../monitor/trace-format.ts';
+
+/** Where a trace goes: the header first, then each event as it happens. */
+export interface TraceSink {
+  begin(header: TraceHeader): void;
+  event(event: TraceEvent): void;
+}
+
+/** Writes one trace. Those that watch the two ends and their transport tell it what they see. */
+export class Recorder {
+  readonly header: TraceHeader;
+  readonly #sink: TraceSink;
+  readonly #clock: Clock;
+  readonly #start: number;
+  /** Called before an event is written, so that what happened unseen comes before it. */
+  beforeEvent: (() => void) | undefined;
+
+  constructor(header: Omit<TraceHeader, 'trace' | 'version'>, sink: TraceSink, clock: Clock) {
+    this.header = { trace: 'virtio', version: TRACE_VERSION, ...header };
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#start = clock.now();
+    sink.begin(this.header);
+  }
+
+  /** Something has happened, now. */
+  event(event: TraceEvent): void {
+    this.beforeEvent?.();
+    this.write(event);
+  }
+
+  /** As `event`, for the one that `beforeEvent` calls. */
+  write(event: TraceEvent): void {
+    const time = Math.round((this.#clock.now() - this.#start) * 1e6) / 1e3;
+    this.#sink.event({ ...event, time });
+  }
+}
+
+/** Keeps a trace as lines of text. */
+export class TraceLines implements TraceSink {
+  readonly lines: string[] = [];
+
+  begin(header: TraceHeader): void {
+    this.lines.push(formatLine(header));
+  }
+
+  event(event: TraceEvent): void {
+    this.lines.push(formatLine(event));
+  }
+}

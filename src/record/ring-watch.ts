@@ -1,0 +1,124 @@
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Role } from '../monitor/trace.ts';
+import type { QueueLayout } from '../queue/device-queue.ts';
+import { EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
+import { splitAreas } from '../spec/split-ring.ts';
+import type { Recorder } from './recorder.ts';
+
+/** A queue that is in use. */
+export interface WatchedQueue {
+  readonly index: number;
+  readonly layout: QueueLayout;
+}
+
+type AreaName = 'descriptor' | 'driver' | 'device';
+
+interface Area {
+  readonly name: AreaName;
+  readonly address: number;
+  readonly length: number;
+  /** As it was when it was looked at last. */
+  readonly seen: Uint8Array;
+}
+
+interface Watched {
+  readonly key: string;
+  readonly isPacked: boolean;
+  readonly areas: readonly Area[];
+}
+
+/**
+ * Sees what was written to the memory of queues by comparing it with what was there before. It is told when to look: before and
+ * after each access of the driver, and at each notification, so that changes are found in the order in which they were made.
+ */
+export class RingWatch {
+  readonly #recorder: Recorder;
+  readonly #memory: GuestMemory;
+  readonly #queues: () => readonly WatchedQueue[];
+  readonly #isPacked: () => boolean;
+  readonly #watched = new Map<number, Watched>();
+
+  constructor(
+    recorder: Recorder,
+    memory: GuestMemory,
+    { queues, isPacked }: { queues: () => readonly WatchedQueue[]; isPacked: () => boolean },
+  ) {
+    this.#recorder = recorder;
+    this.#memory = memory;
+    this.#queues = queues;
+    this.#isPacked = isPacked;
+  }
+
+  look(): void {
+    const queues = this.#queues();
+    for (const index of this.#watched.keys()) {
+      if (!queues.some((queue) => queue.index === index)) this.#watched.delete(index);
+    }
+    for (const queue of queues) this.#lookAt(queue);
+  }
+
+  #lookAt({ index, layout }: WatchedQueue): void {
+    const { size, descriptorArea, driverArea, deviceArea } = layout;
+    const key = [size, descriptorArea, driverArea, deviceArea].join();
+    let watched = this.#watched.get(index);
+    if (watched?.key !== key) {
+      watched = { key, isPacked: this.#isPacked(), areas: areasOf(layout, this.#isPacked()) };
+      this.#watched.set(index, watched);
+    }
+    for (const area of watched.areas) {
+      const now = this.#read(area);
+      if (now === undefined) continue;
+      if (area.name === 'descriptor' && watched.isPacked) this.#compareDescriptors(index, area, now);
+      else this.#compare(index, area, now, area.name === 'device' ? 'device' : 'driver');
+    }
+  }
+
+  #read({ address, length }: Area): Uint8Array | undefined {
+    const region = this.#memory.find(address, length);
+    return region?.bytes.slice(address - region.address, address - region.address + length);
+  }
+
+  /** All that has changed in an area is one write: parts of it make no sense by themselves. */
+  #compare(queue: number, { address, seen }: Area, now: Uint8Array, by: Role): void {
+    const first = now.findIndex((byte, at) => byte !== seen[at]);
+    if (first < 0) return;
+    const last = now.findLastIndex((byte, at) => byte !== seen[at]);
+    this.#write(queue, by, address + first, now.subarray(first, last + 1));
+    seen.set(now);
+  }
+
+  /** Both ends write the descriptors of a packed ring; the flags say whose turn it was. What was used comes first. */
+  #compareDescriptors(queue: number, area: Area, now: Uint8Array): void {
+    const { SIZE } = PackedDescriptor;
+    const changed: Record<Role, number[]> = { device: [], driver: [] };
+    for (let at = 0; at < now.length; at += SIZE) {
+      if (now.subarray(at, at + SIZE).every((byte, n) => byte === area.seen[at + n])) continue;
+      const flags = now[at + PackedDescriptor.FLAGS]! + now[at + PackedDescriptor.FLAGS + 1]! * 0x100;
+      const isUsed = ((flags & PackedFlag.AVAILABLE) !== 0) === ((flags & PackedFlag.USED) !== 0);
+      changed[isUsed ? 'device' : 'driver'].push(at);
+    }
+    for (const by of ['device', 'driver'] as const) {
+      const [first] = changed[by];
+      if (first !== undefined)
+        this.#write(queue, by, area.address + first, now.subarray(first, changed[by].at(-1)! + SIZE));
+    }
+    area.seen.set(now);
+  }
+
+  #write(queue: number, by: Role, address: number, written: Uint8Array): void {
+    const bytes = [...written].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    this.#recorder.write({ kind: 'memory', by, access: 'write', queue, address, length: written.length, bytes });
+  }
+}
+
+function areasOf({ size, descriptorArea, driverArea, deviceArea }: QueueLayout, isPacked: boolean): readonly Area[] {
+  const { SIZE } = EventSuppression;
+  const lengths = isPacked
+    ? { descriptor: PackedDescriptor.SIZE * size, driver: SIZE, device: SIZE }
+    : splitAreas(size);
+  const addresses = { descriptor: descriptorArea, driver: driverArea, device: deviceArea };
+  // What is not zero when it is looked at first is shown, too.
+  return (['descriptor', 'driver', 'device'] as const).map((name) => {
+    return { name, address: addresses[name], length: lengths[name], seen: new Uint8Array(lengths[name]) };
+  });
+}

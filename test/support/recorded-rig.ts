@@ -1,0 +1,73 @@
+import { Device } from '../../src/device/device.ts';
+import type { DeviceOptions } from '../../src/device/device-options.ts';
+import { BlockDevice } from '../../src/devices/block/device.ts';
+import type { Disk } from '../../src/devices/block/disk.ts';
+import { BlockDriver } from '../../src/devices/block/driver.ts';
+import type { DriverOptions } from '../../src/driver/driver.ts';
+import type { DriverTransport } from '../../src/driver/transport.ts';
+import { DirectTransport } from '../../src/hosts/loopback/direct.ts';
+import { MmioLoopback } from '../../src/hosts/loopback/mmio.ts';
+import { PciLoopback } from '../../src/hosts/loopback/pci.ts';
+import { GuestAllocator } from '../../src/memory/allocator.ts';
+import { GuestMemory } from '../../src/memory/guest-memory.ts';
+import { Judge, type Verdict } from '../../src/monitor/judge.ts';
+import type { Rule } from '../../src/monitor/rule.ts';
+import { rules } from '../../src/monitor/rules.ts';
+import type { TraceTransport } from '../../src/monitor/trace.ts';
+import { TraceReader } from '../../src/monitor/trace-format.ts';
+import { recordDevice, recordedType } from '../../src/record/device.ts';
+import { Recorder, TraceLines } from '../../src/record/recorder.ts';
+import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../src/record/transports.ts';
+import { DeviceId } from '../../src/spec/device-ids.ts';
+import { MemoryDisk } from '../../src/storage/memory-disk.ts';
+import { MmioDevice } from '../../src/transports/mmio/device.ts';
+import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
+import { memoryLayout, PciDevice } from '../../src/transports/pci/device.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+import { FakeClock } from './fake-clock.ts';
+
+export const recordedWays: readonly TraceTransport[] = ['direct', 'pci', 'mmio'];
+
+export interface RecordedRig {
+  readonly device: Device;
+  readonly driver: BlockDriver;
+  readonly lines: readonly string[];
+}
+
+export async function recordBlock(
+  way: TraceTransport,
+  options: { readonly device?: DeviceOptions; readonly driver?: DriverOptions; readonly disk?: Disk } = {},
+): Promise<RecordedRig> {
+  const memory = GuestMemory.over(new Uint8Array(1 << 20));
+  const allocator = new GuestAllocator(memory, 0x1000, 0xff000);
+  const trace = new TraceLines();
+  const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, trace, new FakeClock());
+  const disk = options.disk ?? new MemoryDisk({ capacitySectors: 2048 });
+  const device = new Device(recordedType(recorder, new BlockDevice(disk)), memory, options.device);
+  const transport = await connect(recorder, device, way);
+  recordDevice(recorder, device, memory);
+  const driver = new BlockDriver(transport, allocator, options.driver);
+  return { device, driver, lines: trace.lines };
+}
+
+async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {
+  if (way === 'direct') return recordedTransport(recorder, new DirectTransport(device));
+  if (way === 'mmio') {
+    return (await MmioDriverTransport.open(recordedMmio(recorder, new MmioLoopback(new MmioDevice(device)))))!;
+  }
+  const bus = new PciLoopback(new PciDevice(device));
+  return PciDriverTransport.open(recordedPci(recorder, bus, placesOf(memoryLayout.structures)));
+}
+
+/** Reads a trace as from a file, and judges it. */
+export function judgeLines(lines: readonly string[], by: readonly Rule[] = rules): ReadonlyMap<string, Verdict> {
+  const reader = new TraceReader();
+  let judge: Judge | undefined;
+  for (const line of lines) {
+    const event = reader.read(line);
+    if (event !== undefined) judge!.follow(event, reader.line);
+    else if (reader.header !== undefined) judge ??= new Judge(reader.header, by);
+  }
+  if (reader.bad.length > 0) throw new Error(JSON.stringify(reader.bad[0]));
+  return new Map(judge!.end().map((verdict) => [verdict.rule.id, verdict]));
+}
