@@ -1,10 +1,9 @@
-import { basename } from 'node:path';
 import type { Disk, DiskRequest, DiskTopology } from '../devices/block/disk.ts';
 import { StateError } from '../spec/fault.ts';
 import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
 import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
 import { FileTransfer } from './node/file-transfer.ts';
-import { imageBytes, imageError, type OpenImage, openImage } from './node/open-image.ts';
+import { identityOf, imageBytes, imageError, type OpenImage, openImage } from './node/open-image.ts';
 import { closedError, refusal } from './refusal.ts';
 
 export interface FileDiskOptions extends DiskOptions {
@@ -189,11 +188,4 @@ export class FileDisk implements Disk {
     this.#capacitySectors = capacitySectors;
     this.onResize?.();
   }
-}
-
-/** The file's name, as far as GET_ID can carry it. */
-function identityOf(path: string): string {
-  return basename(path)
-    .replaceAll(/[^\x20-\x7e]/g, '_')
-    .slice(0, 20);
 }

@@ -16,8 +16,10 @@ interface LibC {
   epoll_ctl(epoll: number, operation: number, fd: number, event: Pointer): number;
   epoll_wait(epoll: number, events: Pointer, most: number, timeoutMs: number): number;
   eventfd(initial: number, flags: number): number;
+  fallocate(fd: number, mode: number, offset: number, length: number): number;
   fcntl(fd: number, command: number): number;
   listen(fd: number, backlog: number): number;
+  lseek(fd: number, offset: number, whence: number): number;
   memfd_create(name: string, flags: number): number;
   mmap(address: Pointer, length: number, protection: number, flags: number, fd: number, offset: number): Address;
   msync(address: Pointer, length: number, flags: number): number;
@@ -39,8 +41,10 @@ const PROTOTYPES: Readonly<Record<keyof LibC, string>> = {
   epoll_ctl: 'int epoll_ctl(int, int, int, void *)',
   epoll_wait: 'int epoll_wait(int, void *, int, int)',
   eventfd: 'int eventfd(unsigned int, int)',
+  fallocate: 'int fallocate(int, int, int64_t, int64_t)',
   fcntl: 'int fcntl(int, int)',
   listen: 'int listen(int, int)',
+  lseek: 'int64_t lseek(int, int64_t, int)',
   memfd_create: 'int memfd_create(const char *, unsigned int)',
   mmap: 'void *mmap(void *, size_t, int, int, int, int64_t)',
   msync: 'int msync(void *, size_t, int)',
@@ -76,11 +80,11 @@ export function errorNumber(): number {
 /** Numbers of errors that are met and told apart. */
 export const Errno = { EINTR: 4, EAGAIN: 11, EADDRINUSE: 98, ECONNREFUSED: 111 } as const;
 
-/** The error for a call that has just failed; `what` says on which path or what for. */
+/** The error for a call that has just failed, with its `code` as Node's have; `what` says on which path or what for. */
 export function callError(name: string, what: string): TransportError {
   const number = errorNumber();
   const code = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? number;
-  return new TransportError(`${name}: ${what}: ${code}`);
+  return Object.assign(new TransportError(`${name}: ${what}: ${code}`), { code });
 }
 
 /** The result of a call; throws TransportError when it is -1. */

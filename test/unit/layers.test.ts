@@ -37,6 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Who may import Node's own modules and `unix`, and which packages from npm. */
 const PLATFORM: Readonly<Record<string, readonly string[]>> = {
   'storage/file.ts': [],
+  'storage/mapped.ts': [],
   'storage/node/': ['fs-native-extensions'],
   'hosts/loopback/node': [],
   'hosts/qtest/': ['koffi'],

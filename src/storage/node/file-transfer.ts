@@ -1,7 +1,6 @@
 import type { DiskRequest } from '../../devices/block/disk.ts';
-import { TransportError } from '../../spec/fault.ts';
 import { asError } from '../refusal.ts';
-import { imageError, imageStatus, type OpenImage } from './open-image.ts';
+import { imageError, imageStatus, type OpenImage, shrunkError } from './open-image.ts';
 
 /** What one call to the operating system moves at most. */
 const stagingBytes = 262144;
@@ -136,11 +135,4 @@ export class FileTransfer {
     this.#request = undefined;
     this.#finished(this, request, error);
   }
-}
-
-function shrunkError(path: string, request: DiskRequest): TransportError {
-  return new TransportError(
-    `Disk image ${path} has become smaller while it is in use: a ${request.operation} of ${request.length} bytes at ` +
-      `${request.position} is beyond its end. Whoever cut it off is at fault; give it its size back, or call refresh()`,
-  );
 }

@@ -1,3 +1,5 @@
+import { basename } from 'node:path';
+import type { DiskRequest } from '../../devices/block/disk.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { sectorBytes } from '../disk-options.ts';
 import { asError } from '../refusal.ts';
@@ -64,6 +66,21 @@ export function imageStatus(image: OpenImage): FileStatus {
   } catch (thrown) {
     throw imageError(image.path, asError(thrown));
   }
+}
+
+/** The file's name, as far as GET_ID can carry it. */
+export function identityOf(path: string): string {
+  return basename(path)
+    .replaceAll(/[^\x20-\x7e]/g, '_')
+    .slice(0, 20);
+}
+
+/** For a request beyond the end of a file that somebody has cut off. */
+export function shrunkError(path: string, request: DiskRequest): TransportError {
+  return new TransportError(
+    `Disk image ${path} has become smaller while it is in use: a ${request.operation} of ${request.length} bytes at ` +
+      `${request.position} is beyond its end. Whoever cut it off is at fault; give it its size back, or call refresh()`,
+  );
 }
 
 /** An error of the operating system, with the path and what to do. */

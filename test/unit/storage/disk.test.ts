@@ -14,7 +14,9 @@ import {
   writeDisk,
   writeZeroesDisk,
 } from '../../../src/storage/index.ts';
+import { openMappedDisk } from '../../../src/storage/mapped.ts';
 import { contentsOf, type DiskUnderTest, expectSame, pattern, runSteps, seed, steps } from './disk-model.ts';
+import { mappablePlaces } from './mappable-places.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { testClock } from './test-clock.ts';
 
@@ -34,6 +36,15 @@ async function file(): Promise<DiskUnderTest> {
   writeFileSync(path, contents);
   const disk = await openFileDisk(path);
   return { disk, resize: (sectors) => disk.resize(sectors), dispose: () => disk.close() };
+}
+
+function mapped(place: string): () => Promise<DiskUnderTest> {
+  const { path } = temporaryFolder(place);
+  return async () => {
+    writeFileSync(path('disk.img'), contents);
+    const disk = await openMappedDisk(path('disk.img'));
+    return { disk, resize: (sectors) => disk.resize(sectors), dispose: () => disk.close() };
+  };
 }
 
 async function overlay(base: DiskUnderTest, sectors?: number): Promise<DiskUnderTest> {
@@ -64,6 +75,7 @@ async function simple(): Promise<DiskUnderTest> {
 const kinds: Readonly<Record<string, () => Promise<DiskUnderTest>>> = {
   'a disk in memory': memory,
   'a file': file,
+  ...Object.fromEntries(mappablePlaces.map(({ name, place }) => [`a mapped file on ${name}`, mapped(place)])),
   'an overlay over memory': async () => overlay(await memory()),
   'an overlay over a file': async () => overlay(await file()),
   'an overlay over a base that answers late and in any order': async () => overlay(await late(await memory())),
