@@ -123,7 +123,8 @@ function windows(bytes: Uint8Array, shared: boolean): Pick<MemoryRegion, 'bytes'
   return {
     bytes,
     view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
-    words: new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1),
+    // Not by a shift: a region of 4 GiB has more bytes than 32 bits can say.
+    words: new Uint16Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 2)),
     shared: shared || !(bytes.buffer instanceof ArrayBuffer),
   };
 }

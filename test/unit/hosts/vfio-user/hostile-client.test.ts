@@ -286,6 +286,7 @@ describe('a map of memory', () => {
         [4, 4],
         [8, 4],
       ]);
+      for (const { words, size } of rig.memory.regions) expect(words.length).toBe(size / 2);
       const last = rig.memory.find(12 * GIB - 1, 1)!;
       last.bytes[last.size - 1] = 7;
       const byte = new Uint8Array(1);
