@@ -1,6 +1,6 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Chain, OrphanCount } from '../queue/chain.ts';
-import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState } from '../queue/device-queue.ts';
+import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState, TakenRecord } from '../queue/device-queue.ts';
 import { PackedDeviceQueue } from '../queue/packed-device-queue.ts';
 import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
 import { StateError } from '../spec/fault.ts';
@@ -112,21 +112,21 @@ export class DeviceQueues implements QueueService {
   }
 
   /** A queue as the driver set it up, or as it was saved. Throws ProtocolError when it is set up wrongly. */
-  make(layout: QueueLayout, accepted: FeatureSet, saved?: QueueState): DeviceQueue {
+  make(layout: QueueLayout, accepted: FeatureSet, saved?: QueueState, record?: TakenRecord): DeviceQueue {
     const features: QueueFeatures = {
       indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
       inOrder: hasFeature(accepted, Feature.IN_ORDER),
     };
     return hasFeature(accepted, Feature.RING_PACKED)
-      ? new PackedDeviceQueue(this.#memory, layout, features, saved)
-      : new SplitDeviceQueue(this.#memory, layout, features, saved);
+      ? new PackedDeviceQueue(this.#memory, layout, features, saved, record)
+      : new SplitDeviceQueue(this.#memory, layout, features, saved, record);
   }
 
   /** Makes the queue of an enabled slot. One that is set up wrongly is the device's failure. */
   open(slot: QueueSlot, accepted: FeatureSet, saved?: QueueState): void {
     try {
-      slot.queue = this.make(slot.layout, accepted, saved);
+      slot.queue = this.make(slot.layout, accepted, saved, slot.record);
     } catch (error) {
       this.#hooks.failed(error);
     }

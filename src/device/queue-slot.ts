@@ -1,5 +1,5 @@
 import type { OrphanCount } from '../queue/chain.ts';
-import type { DeviceQueue, QueueLayout } from '../queue/device-queue.ts';
+import type { DeviceQueue, QueueLayout, TakenRecord } from '../queue/device-queue.ts';
 import { StateError } from '../spec/fault.ts';
 import type { QueueDescription } from './device-type.ts';
 import type { Quiet } from './quiet.ts';
@@ -20,6 +20,8 @@ export class QueueSlot {
   enabled = false;
   /** Present while the queue is enabled and the device is past DRIVER_OK. */
   queue: DeviceQueue | undefined;
+  /** Where the queue writes down what it has taken; set with the other registers. */
+  record: TakenRecord | undefined;
   /** Chains that were out when the driver reset this queue alone; until they are back no new ones are taken from it. */
   readonly orphans: OrphanCount = { count: 0 };
   /** Buffers of an onDemand queue that were taken since it was last found empty. */
@@ -79,6 +81,7 @@ export class QueueSlot {
   reset(): void {
     this.size = this.description.maxSize;
     this.descriptorArea = this.driverArea = this.deviceArea = 0;
+    this.record = undefined;
     this.enabled = false;
   }
 }

@@ -23,6 +23,8 @@ export class Chain {
   /** For queues: where it was taken, and how many descriptors of a packed ring it has. */
   position = 0;
   slots = 1;
+  /** For a record of what is taken: where in it the chain is. */
+  entry = 0;
   /** For queues: bytes written, once it was completed. */
   written = 0;
   /** Taken, and its memory ours to use. */

@@ -1,4 +1,4 @@
-import type { GuestAddress } from '../memory/guest-memory.ts';
+import type { GuestAddress, MemoryRegion } from '../memory/guest-memory.ts';
 import type { Chain, OrphanCount } from './chain.ts';
 
 /** Where the driver put a queue, and how large it made it (§2.6). */
@@ -24,6 +24,8 @@ export interface SplitQueueState {
   readonly availableNext: number;
   /** The next entry of the used ring to write. */
   readonly usedNext: number;
+  /** Heads of the chains in between, where a queue goes on that somebody else has left while it was at work. */
+  readonly taken?: readonly number[];
 }
 
 /** The positions of a packed queue: descriptors in the ring, and the wrap counters, 0 or 1. */
@@ -33,6 +35,33 @@ export interface PackedQueueState {
   readonly availableWrap: number;
   readonly usedNext: number;
   readonly usedWrap: number;
+  /** The chains in between, where a queue goes on that somebody else has left while it was at work. */
+  readonly taken?: readonly TakenPackedChain[];
+}
+
+/** A chain of a packed ring that was taken: its descriptors may be overwritten in the ring by then. */
+export interface TakenPackedChain {
+  readonly id: number;
+  /** As in `Chain.entry`. */
+  readonly entry: number;
+  readonly descriptors: readonly { readonly address: number; readonly length: number; readonly flags: number }[];
+}
+
+/**
+ * Where a queue writes down which chains it has taken and not used, for whoever goes on with it when this process is gone. The
+ * record is at all times true of what the driver can see: the calls come in this order.
+ */
+export interface TakenRecord {
+  /** A chain was taken; for a packed ring its descriptors are those from `chain.position` on, in `ring` from `offset` on. */
+  taken(chain: Chain, ring: MemoryRegion, offset: number): void;
+  /** It was made available again. */
+  givenBack(chain: Chain): void;
+  /** It was used, which the driver cannot see yet. */
+  used(chain: Chain): void;
+  /** The driver is about to see all that was used. */
+  publishing(): void;
+  /** The driver sees it; for a split ring, up to `usedNext`. */
+  published(usedNext: number): void;
 }
 
 /** The positions of a queue. Only one that holds no chain has them: see `DeviceQueue.save`. */

@@ -1,17 +1,19 @@
 import { type GuestMemory, joinU64, type MemoryRegion } from '../memory/guest-memory.ts';
 import { loadAcquire, storeRelease } from '../memory/order.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
-import {
-  EventFlag,
-  EventSuppression,
-  MAX_PACKED_QUEUE_SIZE,
-  PACKED_ALIGNMENT,
-  PackedDescriptor,
-  PackedFlag,
-} from '../spec/packed-ring.ts';
+import { EventFlag, EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
 import { Chain, type OrphanCount } from './chain.ts';
-import type { DeviceQueue, PackedQueueState, QueueFeatures, QueueLayout, QueueState } from './device-queue.ts';
+import type {
+  DeviceQueue,
+  PackedQueueState,
+  QueueFeatures,
+  QueueLayout,
+  QueueState,
+  TakenPackedChain,
+  TakenRecord,
+} from './device-queue.ts';
 import { packedEventPassed } from './notify.ts';
+import { addSegment, checkLayout, positionOf } from './packed-layout.ts';
 import { TakenOrder } from './taken-order.ts';
 
 /** What says of a descriptor whether it is available or used, and in which round. */
@@ -58,9 +60,18 @@ export class PackedDeviceQueue implements DeviceQueue {
   #closed = false;
   /** Only in an IN_ORDER queue. */
   readonly #order: TakenOrder | undefined;
+  readonly #record: TakenRecord | undefined;
+  /** Chains that were taken before this queue was made, and are to be taken again; the last one first. */
+  #again: TakenPackedChain[] = [];
 
-  /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue at rest has. */
-  constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
+  /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue has. */
+  constructor(
+    memory: GuestMemory,
+    layout: QueueLayout,
+    features: QueueFeatures,
+    state?: QueueState,
+    record?: TakenRecord,
+  ) {
     checkLayout(layout);
     this.#memory = memory;
     this.#layout = layout;
@@ -71,7 +82,9 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#availableNext = this.#usedNext = next;
     this.#availableMarks = wrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED;
     this.#usedMarks = wrap === 1 ? MARKS : 0;
+    this.#record = record;
     this.#locate();
+    if (state?.format === 'packed' && state.taken !== undefined) this.#goOn(state.taken);
   }
 
   /** The wrap counters, as 0 or 1. */
@@ -90,25 +103,18 @@ export class PackedDeviceQueue implements DeviceQueue {
   take(): Chain | undefined {
     if (this.#closed) return undefined;
     if (this.#memory.generation !== this.#generation) this.#locate();
+    if (this.#again.length > 0) return this.#takeAgain();
     const flags = this.#flags();
     if ((flags & MARKS) !== this.#availableMarks) return undefined;
     const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(0);
     this.#walk(chain, flags);
-    const held = this.#held + chain.slots;
-    if (held > this.size) {
+    if (this.#held + chain.slots > this.size) {
       throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
     }
-    this.#pool.pop();
-    chain.live = true;
-    this.#order?.push(chain);
-    this.#taken++;
-    this.#held = held;
-    this.#availableNext += chain.slots;
-    if (this.#availableNext >= this.size) {
-      this.#availableNext -= this.size;
-      this.#availableMarks ^= MARKS;
-    }
+    this.#taking(chain);
+    this.#advance(chain.slots);
+    this.#record?.taken(chain, this.#ring, this.#ringOffset);
     return chain;
   }
 
@@ -134,6 +140,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (wrapped) this.#availableMarks ^= MARKS;
     this.#held -= chain.slots;
     this.#order?.pop();
+    this.#record?.givenBack(chain);
     this.#release(chain);
   }
 
@@ -141,7 +148,9 @@ export class PackedDeviceQueue implements DeviceQueue {
     const count = this.#unpublished;
     if (count === 0 || this.#closed) return false;
     if (this.#memory.generation !== this.#generation) this.#locate();
+    this.#record?.publishing();
     storeRelease(this.#ring, this.#firstAt + PackedDescriptor.FLAGS, this.#firstFlags);
+    this.#record?.published(this.#usedNext);
     this.#memory.onWrite?.(this.#layout.descriptorArea, PackedDescriptor.SIZE * this.size);
     this.#unpublished = 0;
     const flags = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.FLAGS);
@@ -232,7 +241,57 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.#usedNext = after - this.size;
       this.#usedMarks ^= MARKS;
     }
+    this.#record?.used(chain);
     this.#release(chain);
+  }
+
+  #taking(chain: Chain): void {
+    this.#pool.pop();
+    chain.live = true;
+    this.#order?.push(chain);
+    this.#taken++;
+  }
+
+  /** Moves the available position over the descriptors of a chain. */
+  #advance(slots: number): void {
+    this.#held += slots;
+    this.#availableNext += slots;
+    if (this.#availableNext < this.size) return;
+    this.#availableNext -= this.size;
+    this.#availableMarks ^= MARKS;
+  }
+
+  /**
+   * Goes on where another process was when it ended. Of a batch that it did not publish all but the first descriptor may be
+   * marked as used: the driver has not seen them, and must not.
+   */
+  #goOn(taken: readonly TakenPackedChain[]): void {
+    this.#again = [...taken].reverse();
+    for (const { descriptors } of taken) {
+      for (let n = 0; n < descriptors.length; n++) {
+        const flags = this.#flags();
+        const used = this.#availableMarks === PackedFlag.AVAILABLE ? MARKS : 0;
+        const at = this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext + PackedDescriptor.FLAGS;
+        if ((flags & MARKS) === used) storeRelease(this.#ring, at, (flags & ~MARKS) | this.#availableMarks);
+        this.#advance(1);
+      }
+    }
+  }
+
+  #takeAgain(): Chain {
+    const { id, entry, descriptors } = this.#again.at(-1)!;
+    const chain = this.#pool.at(-1) ?? this.#spare();
+    chain.clear(id);
+    chain.position = -1;
+    chain.slots = descriptors.length;
+    chain.entry = entry;
+    for (const { address, length, flags } of descriptors) {
+      if ((flags & PackedFlag.INDIRECT) !== 0) this.#walkIndirect(chain, flags, descriptors.length, address, length);
+      else addSegment(this.#memory, chain, address, length, flags);
+    }
+    this.#again.pop();
+    this.#taking(chain);
+    return chain;
   }
 
   /** One more chain in the pool. It leaves the pool when it was filled without a fault. */
@@ -330,46 +389,4 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#deviceOffset = deviceArea - this.#deviceArea.address;
     this.#generation = this.#memory.generation;
   }
-}
-
-function addSegment(memory: GuestMemory, chain: Chain, address: number, bytes: number, flags: number): void {
-  const writable = (flags & PackedFlag.WRITE) !== 0;
-  if (!writable && chain.writableBytes > 0) {
-    throw new ProtocolError('packed.driver.sg.3', 'a device-readable descriptor after a device-writable one');
-  }
-  if (bytes === 0) return;
-  const region = memory.locate(address, bytes, 'packed.driver.desc.memory', 'a buffer');
-  if (chain.readableBytes + chain.writableBytes + bytes > 0xffff_ffff) {
-    throw new ProtocolError('packed.driver.desc.bytes', 'a chain of more than 2^32 bytes');
-  }
-  if (writable) chain.addWritable(region, address - region.address, bytes);
-  else chain.addReadable(region, address - region.address, bytes);
-}
-
-function checkLayout({ size, descriptorArea, driverArea, deviceArea }: QueueLayout): void {
-  if (!Number.isInteger(size) || size < 1 || size > MAX_PACKED_QUEUE_SIZE) {
-    throw new ProtocolError(
-      'pci.driver.common.2',
-      `a packed queue of ${size} entries; sizes go up to ${MAX_PACKED_QUEUE_SIZE}`,
-    );
-  }
-  const aligned =
-    descriptorArea % PACKED_ALIGNMENT.descriptor === 0 &&
-    driverArea % PACKED_ALIGNMENT.driver === 0 &&
-    deviceArea % PACKED_ALIGNMENT.device === 0;
-  if (!aligned)
-    throw new ProtocolError('packed.driver.layout.1', 'a part of the queue is not aligned to 16, 4 or 4 bytes');
-}
-
-/** A queue at rest has taken and used the same descriptors: its two positions are one. */
-function positionOf(state: QueueState, size: number): { next: number; wrap: number } {
-  const { format, availableNext: next, usedNext } = state;
-  const isPosition = format === 'packed' && Number.isInteger(next) && next >= 0 && next < size;
-  if (!isPosition || (state.availableWrap !== 0 && state.availableWrap !== 1)) {
-    throw new StateError(`"${format}" at ${next} is no position of a packed queue of ${size}`);
-  }
-  if (usedNext !== next || state.usedWrap !== state.availableWrap) {
-    throw new StateError(`a queue that took up to ${next} and used up to ${usedNext} is not at rest`);
-  }
-  return { next, wrap: state.availableWrap };
 }

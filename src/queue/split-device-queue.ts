@@ -12,7 +12,14 @@ import {
   Used,
 } from '../spec/split-ring.ts';
 import { Chain, type OrphanCount } from './chain.ts';
-import type { DeviceQueue, QueueFeatures, QueueLayout, QueueState, SplitQueueState } from './device-queue.ts';
+import type {
+  DeviceQueue,
+  QueueFeatures,
+  QueueLayout,
+  QueueState,
+  SplitQueueState,
+  TakenRecord,
+} from './device-queue.ts';
 import { eventPassed } from './notify.ts';
 import { TakenOrder } from './taken-order.ts';
 
@@ -52,9 +59,18 @@ export class SplitDeviceQueue implements DeviceQueue {
   #closed = false;
   /** Only in an IN_ORDER queue. */
   readonly #order: TakenOrder | undefined;
+  readonly #record: TakenRecord | undefined;
+  /** Heads of chains that were taken before this queue was made, and are to be taken again; the last one first. */
+  readonly #again: number[] = [];
 
-  /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue at rest has. */
-  constructor(memory: GuestMemory, layout: QueueLayout, features: QueueFeatures, state?: QueueState) {
+  /** Throws ProtocolError for a layout that no driver may set up, StateError for a `state` that no queue has. */
+  constructor(
+    memory: GuestMemory,
+    layout: QueueLayout,
+    features: QueueFeatures,
+    state?: QueueState,
+    record?: TakenRecord,
+  ) {
     checkLayout(layout);
     if (state !== undefined) checkState(state);
     this.#memory = memory;
@@ -65,6 +81,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#mask = layout.size - 1;
     this.#availableNext = this.#availableSeen = state?.availableNext ?? 0;
     this.#usedNext = this.#usedPublished = state?.usedNext ?? 0;
+    this.#record = record;
+    if (state?.format === 'split') this.#again = [...(state.taken ?? [])].reverse();
     this.#locate();
   }
 
@@ -75,6 +93,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   take(): Chain | undefined {
     if (this.#closed) return undefined;
     if (this.#memory.generation !== this.#generation) this.#locate();
+    if (this.#again.length > 0) return this.#take(this.#again.pop()!, -1);
     const position = this.#availableNext;
     if (position === this.#availableSeen && !this.#look()) return undefined;
     const entry = this.#availableOffset + Available.RING + Available.ENTRY_SIZE * (position & this.#mask);
@@ -82,15 +101,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (head >= this.size) {
       throw new ProtocolError('split.driver.avail.head', `the available ring names descriptor ${head} of ${this.size}`);
     }
-    const chain = this.#pool.at(-1) ?? this.#spare();
-    chain.clear(head);
-    chain.position = position;
-    this.#walk(chain, head);
-    this.#pool.pop();
-    chain.live = true;
-    this.#order?.push(chain);
+    const chain = this.#take(head, position);
     this.#availableNext = (position + 1) & 0xffff;
-    this.#taken++;
     return chain;
   }
 
@@ -113,6 +125,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
     this.#availableNext = before;
     this.#order?.pop();
+    this.#record?.givenBack(chain);
     this.#release(chain);
   }
 
@@ -121,7 +134,9 @@ export class SplitDeviceQueue implements DeviceQueue {
     const after = this.#usedNext;
     if (before === after || this.#closed) return false;
     if (this.#memory.generation !== this.#generation) this.#locate();
+    this.#record?.publishing();
     storeRelease(this.#used, this.#usedOffset + Used.INDEX, after);
+    this.#record?.published(after);
     this.#memory.onWrite?.(this.#layout.deviceArea, splitAreas(this.size).device);
     this.#usedPublished = after;
     if (this.#features.eventIdx) {
@@ -176,6 +191,19 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
   }
 
+  #take(head: number, position: number): Chain {
+    const chain = this.#pool.at(-1) ?? this.#spare();
+    chain.clear(head);
+    chain.position = position;
+    this.#walk(chain, head);
+    this.#pool.pop();
+    chain.live = true;
+    this.#order?.push(chain);
+    this.#taken++;
+    this.#record?.taken(chain, this.#descriptors, this.#descriptorOffset);
+    return chain;
+  }
+
   /** Writes the next used entry. */
   #use(chain: Chain): void {
     const entry = this.#usedOffset + Used.RING + Used.ENTRY_SIZE * (this.#usedNext & this.#mask);
@@ -183,6 +211,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     view.setUint32(entry, chain.id, true);
     view.setUint32(entry + 4, chain.written, true);
     this.#usedNext = (this.#usedNext + 1) & 0xffff;
+    this.#record?.used(chain);
     this.#release(chain);
   }
 
@@ -206,7 +235,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     const waiting = (index - this.#availableNext) & 0xffff;
     const seen = (this.#availableSeen - this.#availableNext) & 0xffff;
     // The index never goes back, and a driver has at most `size` buffers out, those that we hold included.
-    if (waiting < seen || waiting + this.#taken > this.size) {
+    if (waiting < seen || waiting + this.#taken + this.#again.length > this.size) {
       throw new ProtocolError(
         'split.driver.avail.1',
         `the available index is ${index}, ${waiting} past ours, in a queue of ${this.size} of which ${this.#taken} are taken`,
@@ -317,7 +346,10 @@ function checkState(state: QueueState): void {
   if (format !== 'split' || !Number.isInteger(availableNext) || (availableNext & 0xffff) !== availableNext) {
     throw new StateError(`"${format}" at ${availableNext} is no position of a split queue`);
   }
-  if (usedNext !== availableNext) {
-    throw new StateError(`a queue that took ${availableNext} buffers and used ${usedNext} is not at rest`);
+  const between = state.taken?.length ?? 0;
+  if ((usedNext & 0xffff) !== usedNext || ((availableNext - usedNext) & 0xffff) !== between) {
+    throw new StateError(
+      `a queue that took ${availableNext} buffers and used ${usedNext} is not at rest, and what is in between is not known`,
+    );
   }
 }

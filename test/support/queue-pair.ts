@@ -2,7 +2,7 @@ import { GuestAllocator, type GuestSlice } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { BufferList } from '../../src/queue/buffer-list.ts';
 import type { Chain } from '../../src/queue/chain.ts';
-import type { DeviceQueue, QueueFeatures, QueueState, SplitQueueState } from '../../src/queue/device-queue.ts';
+import type { DeviceQueue, QueueFeatures, QueueState, TakenRecord } from '../../src/queue/device-queue.ts';
 import type { DriverQueue } from '../../src/queue/driver-queue.ts';
 import { PackedDeviceQueue } from '../../src/queue/packed-device-queue.ts';
 import { PackedDriverQueue } from '../../src/queue/packed-driver-queue.ts';
@@ -20,7 +20,7 @@ export interface QueueKind {
   /** Sizes need not be powers of two. */
   readonly anySize: boolean;
   makeDriver(allocator: GuestAllocator, size: number): DriverQueue;
-  makeDevice(memory: GuestMemory, driver: DriverQueue, state?: QueueState): DeviceQueue;
+  makeDevice(memory: GuestMemory, driver: DriverQueue, state?: QueueState, record?: TakenRecord): DeviceQueue;
 }
 
 function nameOf(format: string, { indirect, eventIdx, inOrder = false }: QueueFeatures): string {
@@ -43,8 +43,7 @@ function split(features: QueueFeatures): QueueKind {
     ...bitsOf(features, []),
     anySize: false,
     makeDriver: (allocator, size) => new SplitDriverQueue(allocator, size, features),
-    makeDevice: (memory, driver, state) =>
-      new SplitDeviceQueue(memory, driver.layout, features, state as SplitQueueState | undefined),
+    makeDevice: (memory, driver, state, record) => new SplitDeviceQueue(memory, driver.layout, features, state, record),
   };
 }
 
@@ -55,7 +54,8 @@ function packed(features: QueueFeatures): QueueKind {
     ...bitsOf(features, [Feature.RING_PACKED]),
     anySize: true,
     makeDriver: (allocator, size) => new PackedDriverQueue(allocator, size, features),
-    makeDevice: (memory, driver, state) => new PackedDeviceQueue(memory, driver.layout, features, state),
+    makeDevice: (memory, driver, state, record) =>
+      new PackedDeviceQueue(memory, driver.layout, features, state, record),
   };
 }
 
@@ -141,6 +141,11 @@ export class QueuePair {
     this.#freeSlots.push(request.slot);
     const answer = this.data.region.view.getUint32(this.data.offset + request.slot * 8 + 4, true);
     return { id, token: request.token, answer, written };
+  }
+
+  /** Puts a new device end in place of the old one, which is left as it is: as when its process was killed. */
+  replace(state: QueueState, record?: TakenRecord): void {
+    this.device = this.#kind.makeDevice(this.memory, this.driver, state, record);
   }
 
   /** Goes on with a new device end, from the positions that the old one saved. */

@@ -142,6 +142,7 @@ export class BackEnd {
     this.#frontEnd = new FrontEnd(this.device, this.#memory, {
       watch: (fd, queue) => this.poller.add(fd, queue, { edge: true }),
       unwatch: (fd) => this.poller.remove(fd),
+      resumed: (queue, requests) => this.#onEvent({ event: 'resumed', queue, requests }),
     });
     const session = new Session(socket, this.#frontEnd, {
       waiting: (waiting) => this.#wait(session, waiting),

@@ -26,12 +26,12 @@ interface MappedRegion extends RegionDescription {
 export class FrontEndMemory {
   readonly memory: GuestMemory;
   readonly mostRegions: number;
-  readonly #windows: Windows;
+  readonly windows: Windows;
   #regions: MappedRegion[] = [];
 
   constructor(memory: GuestMemory, windows: Windows, mostRegions: number) {
     this.memory = memory;
-    this.#windows = windows;
+    this.windows = windows;
     this.mostRegions = mostRegions;
   }
 
@@ -47,7 +47,7 @@ export class FrontEndMemory {
     try {
       for (const [n, description] of descriptions.entries()) places.push(this.#map(description, fds[n]!));
     } catch (error) {
-      for (const place of places) this.#windows.release(place);
+      for (const place of places) this.windows.release(place);
       throw error;
     }
     this.clear();
@@ -90,11 +90,11 @@ export class FrontEndMemory {
   }
 
   #map({ size, fileOffset }: RegionDescription, fd: number): Place {
-    const place = this.#windows.allocate(wholePages(size));
+    const place = this.windows.allocate(wholePages(size));
     try {
       place.arena.map(place.offset, { fd, fdOffset: fileOffset, length: size, writable: true });
     } catch (error) {
-      this.#windows.release(place);
+      this.windows.release(place);
       throw error;
     }
     return place;
@@ -109,7 +109,7 @@ export class FrontEndMemory {
   #remove(mapped: MappedRegion): void {
     this.#regions = this.#regions.filter((region) => region !== mapped);
     this.memory.remove(mapped.region);
-    this.#windows.release(mapped.place);
+    this.windows.release(mapped.place);
   }
 }
 

@@ -1,23 +1,27 @@
 import type { Device } from '../../device/device.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
+import { MAX_PACKED_QUEUE_SIZE } from '../../spec/packed-ring.ts';
 import { Status } from '../../spec/status.ts';
+import { memfd } from '../../unix/file-descriptor.ts';
 import { UnixSocket } from '../../unix/socket.ts';
 import type { FrontEndMemory } from './front-end-memory.ts';
+import { inflightBytes } from './inflight.ts';
 import { type Message, send, u64, vringState } from './message-reader.ts';
 import {
   BackendRequest,
   ConfigField,
+  InflightField,
   PROTOCOL_FEATURES_BIT,
   ProtocolFeature,
   type RequestName,
   SINGLE_REGION,
 } from './messages.ts';
-import { configRange, readRegion, readTable, requireFds } from './payloads.ts';
-import { type KickWatch, Rings } from './rings.ts';
+import { configRange, readInflight, readRegion, readTable, requireFds } from './payloads.ts';
+import { type RingHooks, Rings } from './rings.ts';
 
-/** What becomes of a message: a reply of its own, done, or refused. */
-export type Answer = Uint8Array | 'done' | Error;
+/** What becomes of a message: a reply of its own, perhaps with a descriptor to be closed then; done; or refused. */
+export type Answer = Uint8Array | { readonly payload: Uint8Array; readonly fd: number } | 'done' | Error;
 
 /** To be called once, with the answer of a message for which `later` was returned. */
 export type AnswerLater = () => (answer: Answer) => void;
@@ -45,10 +49,10 @@ export class FrontEnd {
   #channel: UnixSocket | undefined;
   #closed = false;
 
-  constructor(device: Device, memory: FrontEndMemory, kicks: KickWatch) {
+  constructor(device: Device, memory: FrontEndMemory, hooks: RingHooks) {
     this.#device = device;
     this.#memory = memory;
-    this.#rings = new Rings(device, memory, kicks);
+    this.#rings = new Rings(device, memory, hooks);
   }
 
   /** The front-end may ask to be told whether a message could be obeyed. */
@@ -63,8 +67,7 @@ export class FrontEnd {
       throw new ProtocolError('vhost.frontend.message.feature', `${name} needs a feature that was not negotiated`);
     }
     const answer = this.#handlers[name](message, later);
-    const format = hasFeature(this.#features, Feature.RING_PACKED) ? 'packed' : 'split';
-    this.#rings.activate(format, () => this.#run());
+    this.#rings.activate(hasFeature(this.#features, Feature.RING_PACKED) ? 'packed' : 'split', () => this.#run());
     return answer;
   }
 
@@ -137,6 +140,11 @@ export class FrontEnd {
     }),
     GET_CONFIG: ({ payload }) => this.#readConfig(payload),
     SET_CONFIG: done(({ payload }) => this.#writeConfig(payload)),
+    GET_INFLIGHT_FD: ({ payload }) => this.#makeInflight(payload),
+    SET_INFLIGHT_FD: done((message) => {
+      requireFds(message, 1);
+      this.#rings.setInflight(message.fds[0]!, readInflight(message.payload));
+    }),
     RESET_DEVICE: done(() => this.#reset()),
     SET_STATUS: done(({ payload }) => this.#setStatus(payload.getUint8(0))),
     GET_STATUS: () => u64(BigInt(this.#device.status)),
@@ -203,6 +211,18 @@ export class FrontEnd {
   #writeConfig(payload: DataView): void {
     const { offset, length } = configRange(payload);
     for (let n = 0; n < length; n++) this.#device.writeConfig(offset + n, 1, payload.getUint8(ConfigField.BYTES + n));
+  }
+
+  #makeInflight(payload: DataView): Answer {
+    const { queues, queueSize } = readInflight(payload);
+    if (queues < 1 || queues > this.#rings.count || queueSize < 1 || queueSize > MAX_PACKED_QUEUE_SIZE) {
+      throw new ProtocolError('vhost.frontend.inflight.size', `${queues} queues of ${queueSize} in flight`);
+    }
+    const bytes = inflightBytes({ queues, queueSize });
+    const answer = new Uint8Array(payload.buffer.slice(0));
+    new DataView(answer.buffer).setBigUint64(InflightField.BYTES, BigInt(bytes), true);
+    new DataView(answer.buffer).setBigUint64(InflightField.OFFSET, 0n, true);
+    return { payload: answer, fd: memfd(bytes) };
   }
 
   #setStatus(status: number): void {

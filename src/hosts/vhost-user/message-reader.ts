@@ -83,14 +83,21 @@ export class MessageReader {
  * Sends a message of this end's: a reply to `request`, or one of its own. Throws TransportError when it does not go at once: the
  * front-end does not read what it is sent.
  */
-export function send(socket: UnixSocket, request: number, flags: number, payload: Uint8Array): void {
+export function send(
+  socket: UnixSocket,
+  request: number,
+  flags: number,
+  payload: Uint8Array,
+  fds: readonly number[] = [],
+): void {
   const bytes = new Uint8Array(HEADER_BYTES + payload.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(Header.REQUEST, request, true);
   view.setUint32(Header.FLAGS, HeaderFlag.VERSION | flags, true);
   view.setUint32(Header.SIZE, payload.length, true);
   bytes.set(payload, HEADER_BYTES);
-  if (socket.sendNow(bytes) < bytes.length) throw new TransportError('the front-end does not read what it is sent');
+  if (socket.sendNow(bytes, fds) < bytes.length)
+    throw new TransportError('the front-end does not read what it is sent');
 }
 
 /** A payload of one u64. */

@@ -18,6 +18,7 @@ export const ProtocolFeature = {
   REPLY_ACK: 3,
   BACKEND_REQ: 5,
   CONFIG: 9,
+  INFLIGHT_SHMFD: 12,
   RESET_DEVICE: 13,
   CONFIGURE_MEM_SLOTS: 15,
   STATUS: 16,
@@ -56,6 +57,8 @@ export type RequestName =
   | 'SET_BACKEND_REQ_FD'
   | 'GET_CONFIG'
   | 'SET_CONFIG'
+  | 'GET_INFLIGHT_FD'
+  | 'SET_INFLIGHT_FD'
   | 'RESET_DEVICE'
   | 'GET_MAX_MEM_SLOTS'
   | 'ADD_MEM_REG'
@@ -87,6 +90,9 @@ const SHAPES: Readonly<Record<RequestName, readonly [number, number, number, num
   SET_BACKEND_REQ_FD: [21, 0, 8, 1, ProtocolFeature.BACKEND_REQ],
   GET_CONFIG: [24, 12, 12 + 256, 0, ProtocolFeature.CONFIG],
   SET_CONFIG: [25, 12, 12 + 256, 0, ProtocolFeature.CONFIG],
+  // Twenty bytes of fields; as a structure of C it has four more.
+  GET_INFLIGHT_FD: [31, 20, 24, 0, ProtocolFeature.INFLIGHT_SHMFD],
+  SET_INFLIGHT_FD: [32, 20, 24, 1, ProtocolFeature.INFLIGHT_SHMFD],
   RESET_DEVICE: [34, 0, 0, 0, ProtocolFeature.RESET_DEVICE],
   GET_MAX_MEM_SLOTS: [36, 0, 0, 0, ProtocolFeature.CONFIGURE_MEM_SLOTS],
   ADD_MEM_REG: [37, 40, 40, 1, ProtocolFeature.CONFIGURE_MEM_SLOTS],
@@ -118,6 +124,7 @@ export const MemoryTable = { COUNT: 0, REGIONS: 8 } as const;
 /** One region; in ADD_MEM_REG and REM_MEM_REG it is after eight bytes of padding. */
 export const MemoryRegionField = { GUEST: 0, SIZE: 8, USER: 16, OFFSET: 24, BYTES: 32 } as const;
 export const SINGLE_REGION = 8;
+export const InflightField = { BYTES: 0, OFFSET: 8, QUEUES: 16, QUEUE_SIZE: 18 } as const;
 export const ConfigField = { OFFSET: 0, SIZE: 4, FLAGS: 8, BYTES: 12 } as const;
 
 /** What this end sends by itself. */

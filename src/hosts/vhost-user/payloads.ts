@@ -1,8 +1,9 @@
 import { joinU64 } from '../../memory/guest-memory.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import type { RegionDescription } from './front-end-memory.ts';
+import type { InflightShape } from './inflight.ts';
 import type { Message } from './message-reader.ts';
-import { ConfigField, MemoryRegionField, MemoryTable } from './messages.ts';
+import { ConfigField, InflightField, MemoryRegionField, MemoryTable } from './messages.ts';
 
 /** Beyond 2^53 not exact, but still larger than anything that there is. */
 export function readU64(payload: DataView, offset: number): number {
@@ -44,6 +45,15 @@ export function configRange(payload: DataView): { readonly offset: number; reado
     );
   }
   return { offset: payload.getUint32(ConfigField.OFFSET, true), length };
+}
+
+export function readInflight(payload: DataView): InflightShape {
+  return {
+    bytes: readU64(payload, InflightField.BYTES),
+    fileOffset: readU64(payload, InflightField.OFFSET),
+    queues: payload.getUint16(InflightField.QUEUES, true),
+    queueSize: payload.getUint16(InflightField.QUEUE_SIZE, true),
+  };
 }
 
 export function requireFds({ shape, fds }: Message, count: number): void {

@@ -1,17 +1,23 @@
 import type { Device } from '../../device/device.ts';
+import type { QueueLayout } from '../../queue/device-queue.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { EventFd } from '../../unix/event-fd.ts';
 import type { FrontEndMemory } from './front-end-memory.ts';
+import { Inflight, type InflightShape } from './inflight.ts';
 import type { Message } from './message-reader.ts';
 import { VringAddress, VringFd, VringState } from './messages.ts';
 import { readU64, requireFds } from './payloads.ts';
 import { baseOf, positionsOf, Ring, type RingEvent } from './ring.ts';
+import { ringInMemory } from './ring-in-memory.ts';
 
-/** Waits for kicks. */
-export interface KickWatch {
+/** What rings need of their server. */
+export interface RingHooks {
+  /** From now on kicks come from this descriptor. */
   watch(fd: number, ring: number): void;
   /** Before the descriptor is closed. */
   unwatch(fd: number): void;
+  /** A back-end before this one has left so many requests in the middle. */
+  resumed(ring: number, requests: number): void;
 }
 
 /** How long stopping one ring may take, when what is in processing does not end. */
@@ -24,13 +30,15 @@ const STOP_LIMIT_MS = 5000;
 export class Rings {
   readonly #device: Device;
   readonly #memory: FrontEndMemory;
-  readonly #kicks: KickWatch;
+  readonly #hooks: RingHooks;
   readonly #rings: readonly Ring[];
+  /** Where what is in flight is written, for the next back-end. */
+  #inflight: Inflight | undefined;
 
-  constructor(device: Device, memory: FrontEndMemory, kicks: KickWatch) {
+  constructor(device: Device, memory: FrontEndMemory, hooks: RingHooks) {
     this.#device = device;
     this.#memory = memory;
-    this.#kicks = kicks;
+    this.#hooks = hooks;
     this.#rings = device.queues.map(({ index }) => new Ring(index));
   }
 
@@ -45,6 +53,19 @@ export class Rings {
 
   signal(index: number, event: 'call' | 'err'): void {
     this.#rings[index]!.events[event]?.signal();
+  }
+
+  /** The descriptor stays the caller's. */
+  setInflight(fd: number, shape: InflightShape): void {
+    if (this.inUse) {
+      throw new ProtocolError(
+        'vhost.frontend.vring.active',
+        'what is in flight gets another place while a ring is in use',
+      );
+    }
+    const next = new Inflight(this.#memory.windows, fd, shape);
+    this.#inflight?.close();
+    this.#inflight = next;
   }
 
   setSize(payload: DataView): void {
@@ -121,6 +142,7 @@ export class Rings {
   }
 
   close(): void {
+    this.#inflight?.close();
     for (const ring of this.#rings)
       for (const event of ['kick', 'call', 'err'] as const) this.#setEvent(ring, event, undefined);
   }
@@ -132,13 +154,19 @@ export class Rings {
       if (ring.active || !ring.complete) continue;
       started();
       const layout = this.#layout(ring);
+      const record = this.#inflight?.queue(ring.index, ring.size, format);
+      const base = positionsOf(ring.base, format);
+      const positions = record?.resume(base, ringInMemory(this.#memory.memory, layout)) ?? base;
       ring.active = true;
-      this.#device.configureQueue(ring.index, (slot) => Object.assign(slot, layout));
-      this.#device.enableQueue(ring.index, positionsOf(ring.base, format));
+      if (positions.taken !== undefined && positions.taken.length > 0) {
+        this.#hooks.resumed(ring.index, positions.taken.length);
+      }
+      this.#device.configureQueue(ring.index, (slot) => Object.assign(slot, layout, { record }));
+      this.#device.enableQueue(ring.index, positions);
     }
   }
 
-  #layout({ index, size, descriptor, driver, device }: Ring): object {
+  #layout({ index, size, descriptor, driver, device }: Ring): QueueLayout {
     return {
       size,
       descriptorArea: this.#memory.toGuest(descriptor, `the descriptors of ring ${index}`),
@@ -161,10 +189,10 @@ export class Rings {
 
   #setEvent(ring: Ring, event: RingEvent, next: EventFd | undefined): void {
     const before = ring.events[event];
-    if (event === 'kick' && before !== undefined) this.#kicks.unwatch(before.fd);
+    if (event === 'kick' && before !== undefined) this.#hooks.unwatch(before.fd);
     before?.close();
     ring.events[event] = next;
-    if (event === 'kick' && next !== undefined) this.#kicks.watch(next.fd, ring.index);
+    if (event === 'kick' && next !== undefined) this.#hooks.watch(next.fd, ring.index);
   }
 
   /** Takes a ring from the device once nothing of it is in processing; then its base is where it was. */

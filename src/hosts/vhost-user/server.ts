@@ -12,6 +12,8 @@ export type ServerEvent =
   | { readonly event: 'refused'; readonly reason: string }
   /** A message of the front-end's was not obeyed; it was told so. */
   | { readonly event: 'rejected'; readonly message: string; readonly reason: string }
+  /** Requests that another back-end had taken, and not ended when it was gone, are done again. */
+  | { readonly event: 'resumed'; readonly queue: number; readonly requests: number }
   /** The device went to DEVICE_NEEDS_RESET. */
   | { readonly event: 'failed'; readonly reason: string };
 

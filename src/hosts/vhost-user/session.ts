@@ -78,12 +78,20 @@ export class Session {
       if (!asked || !(answer instanceof ProtocolError)) throw answer;
       this.#hooks.rejected(message.shape.name, answer);
     }
-    if (answer instanceof Uint8Array) this.#reply(message, answer);
-    else if (asked) this.#reply(message, u64(answer === 'done' ? 0n : 1n));
+    if (answer instanceof Uint8Array) this.#reply(message, answer, []);
+    else if (answer instanceof Error || answer === 'done') {
+      if (asked) this.#reply(message, u64(answer === 'done' ? 0n : 1n), []);
+    } else {
+      try {
+        this.#reply(message, answer.payload, [answer.fd]);
+      } finally {
+        closeFd(answer.fd);
+      }
+    }
   }
 
-  #reply(message: Message, payload: Uint8Array): void {
-    send(this.#socket, message.shape.request, HeaderFlag.REPLY, payload);
+  #reply(message: Message, payload: Uint8Array, fds: readonly number[]): void {
+    send(this.#socket, message.shape.request, HeaderFlag.REPLY, payload, fds);
   }
 
   /** Reads no other message until the returned function is called with the answer. */
