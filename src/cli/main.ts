@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { checkCommand } from './check.ts';
 import { demoCommand } from './demo.ts';
 import { ExitCode } from './exit-code.ts';
 import { guestCommand } from './guest.ts';
@@ -25,8 +26,17 @@ const program = new Command('virtio')
 demoCommand(program);
 runCommand(program);
 guestCommand(program);
-for (const command of program.commands)
-  command.exitOverride().showHelpAfterError(`(virtio ${command.name()} --help says what there is)`);
+checkCommand(program);
+refuseWithHint(program, 'virtio');
+
+/** Commands, and those below them, end like the program itself, and say where there is help. */
+function refuseWithHint(parent: Command, name: string): void {
+  for (const command of parent.commands) {
+    const path = `${name} ${command.name()}`;
+    command.exitOverride().showHelpAfterError(`(${path} --help says what there is)`);
+    refuseWithHint(command, path);
+  }
+}
 
 try {
   await program.parseAsync();

@@ -68,8 +68,8 @@ export const suspendDriver: readonly Requirement[] = [
           if (session.driver !== 'suspending' || value === 0 || (value & FAILED) !== 0) return;
           failed(`${describeStatus(value)} is written before the device was seen to be suspended`, request);
         },
-        'driver.phase': ({ to }) => {
-          if (to === 'suspended') passed();
+        'driver.phase': ({ from, to }) => {
+          if (from === 'suspending' && to === 'suspended') passed();
           request = to === 'suspending' ? session.driverSince : undefined;
           reads = 0;
         },

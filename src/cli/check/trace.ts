@@ -1,0 +1,93 @@
+import { createReadStream } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { type Command, Option } from 'commander';
+import { Judge } from '../../monitor/judge.ts';
+import { PerfettoExport } from '../../monitor/perfetto.ts';
+import { rules } from '../../monitor/rules.ts';
+import type { TextVersion } from '../../monitor/trace.ts';
+import { TraceReader } from '../../monitor/trace-format.ts';
+import { TransportError } from '../../spec/fault.ts';
+import { ExitCode } from '../exit-code.ts';
+import { fileName } from '../guest-options.ts';
+import { requireWritable } from '../output-file.ts';
+import { type JsonTarget, writeReport } from '../report.ts';
+import { junit } from './junit.ts';
+import { count, ruleReport, type TraceReport } from './verdict-report.ts';
+import { traceTable } from './verdict-table.ts';
+
+interface TraceOptions {
+  readonly text?: TextVersion;
+  readonly json?: JsonTarget;
+  readonly junit?: string;
+  readonly perfetto?: string;
+}
+
+export function traceCommand(check: Command): void {
+  check
+    .command('trace')
+    .argument('<file>', 'a trace: JSON lines')
+    .description('judge a recording')
+    .addOption(
+      new Option('--text <version>', 'the text to judge by: that of the trace, or else 1.4').choices(['v1', '1.4']),
+    )
+    .option('--json [file]', 'write the report as JSON (standard output without a file)', fileName)
+    .option('--junit <file>', 'write the report as JUnit XML', fileName)
+    .option('--perfetto <file>', 'write the trace for ui.perfetto.dev', fileName)
+    .addHelpText(
+      'after',
+      `
+Exit code: 0 when no MUST is broken and every line makes sense, else 1; warnings are for what SHOULD be.`,
+    )
+    .action(judgeFile);
+}
+
+async function judgeFile(file: string, options: TraceOptions): Promise<void> {
+  const { json, perfetto } = options;
+  for (const path of [json, options.junit, perfetto]) if (typeof path === 'string') await requireWritable(path);
+  const { report, picture } = await readTrace(file, options);
+  await writeReport(json, report);
+  if (options.junit !== undefined) await save(options.junit, junit(`virtio check trace ${file}`, report.rules));
+  if (perfetto !== undefined) await save(perfetto, JSON.stringify(picture?.end()));
+  if (json !== true) process.stdout.write(`${traceTable(report)}\n`);
+  process.exitCode = report.ok ? ExitCode.OK : ExitCode.FAILED;
+}
+
+/** Judges a file line by line; only its picture, if one is wanted, is kept. */
+async function readTrace(
+  file: string,
+  { text, perfetto }: TraceOptions,
+): Promise<{ report: TraceReport; picture: PerfettoExport | undefined }> {
+  const reader = new TraceReader();
+  let judge: Judge | undefined;
+  let picture: PerfettoExport | undefined;
+  const input = createReadStream(file, 'utf8');
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      const event = reader.read(line);
+      if (reader.header !== undefined && judge === undefined) {
+        judge = new Judge(reader.header, rules, text);
+        if (perfetto !== undefined) picture = new PerfettoExport(reader.header);
+      }
+      if (event === undefined) continue;
+      judge!.follow(event, reader.line);
+      picture?.follow(event, reader.line);
+    }
+  } catch (cause) {
+    throw new TransportError(`cannot read the trace ${file}: ${(cause as Error).message}`, { cause });
+  }
+  const { header, bad, line } = reader;
+  if (judge === undefined || header === undefined) {
+    const why = bad[0] === undefined ? 'it is empty' : `line ${bad[0].line}: ${bad[0].message}`;
+    throw new TransportError(`${file} is no trace: ${why}`);
+  }
+  const found = judge.end().map(ruleReport);
+  const ok = bad.length === 0 && count(found, 'fail') === 0;
+  return { report: { ok, text: text ?? header.text ?? '1.4', lines: line, badLines: bad, rules: found }, picture };
+}
+
+async function save(file: string, text: string): Promise<void> {
+  await writeFile(file, text).catch((cause: Error) => {
+    throw new TransportError(`cannot write ${file}: ${cause.message}`, { cause });
+  });
+}

@@ -1,0 +1,69 @@
+/** `virtio check trace`: the verdicts, in every form, and what is no trace. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { TraceEvent } from '../../src/monitor/trace.ts';
+import { formatLine } from '../../src/monitor/trace-format.ts';
+import { goesOn, header, kick, resumes, suspends, write } from '../support/trace-events.ts';
+import { virtio, workFolder } from './virtio.ts';
+
+const folder = workFolder();
+
+function traceFile(name: string, events: readonly TraceEvent[], more: readonly string[] = []): string {
+  const file = folder.path(name);
+  writeFileSync(file, [formatLine(header()), ...events.map(formatLine), ...more].join('\n'));
+  return file;
+}
+
+describe('virtio check trace', () => {
+  it('ends well when every MUST is kept', async () => {
+    const file = traceFile('good.jsonl', [...goesOn(), ...suspends, ...resumes, kick()]);
+    const { code, stdout, stderr } = await virtio(['check', 'trace', file]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/suspend\.driver\.4 .* pass/);
+    expect(stdout).toMatch(/^8 lines judged by VIRTIO 1\.4: \d+ pass, 0 fail, 0 warning/m);
+  });
+
+  it('ends with 1 when one is broken, and shows the lines, in every form', async () => {
+    const file = traceFile('bad.jsonl', [...goesOn(), ...suspends, kick()]);
+    const [json, xml, picture] = ['report.json', 'report.xml', 'picture.json'].map((name) => folder.path(name));
+    const args = ['check', 'trace', file, '--json', json!, '--junit', xml!, '--perfetto', picture!];
+    const { code, stdout } = await virtio(args);
+    expect(code).toBe(1);
+    expect(stdout).toContain('FAILED suspend.driver.4');
+    expect(stdout).toContain('line 5, 6: a queue is kicked while the driver is suspended');
+    const { ok, rules } = JSON.parse(readFileSync(json!, 'utf8'));
+    expect(ok).toBe(false);
+    const failed = rules.filter(({ result }: { result: string }) => result === 'fail');
+    expect(failed).toMatchObject([{ id: 'suspend.driver.4', failures: [{ events: [{ line: 5 }, { line: 6 }] }] }]);
+    expect(readFileSync(xml!, 'utf8')).toContain('<failure message="suspend.driver.4">line 5, 6: a queue is kicked');
+    const { traceEvents } = JSON.parse(readFileSync(picture!, 'utf8'));
+    expect(traceEvents.some(({ name }: { name: string }) => name === 'kick 0')).toBe(true);
+  });
+
+  it('only warns of what SHOULD be, and judges by the text that it is told', async () => {
+    const warned = await virtio(['check', 'trace', traceFile('warn.jsonl', [...goesOn(0x0f, 28), write(0x1f)])]);
+    expect(warned.code).toBe(0);
+    expect(warned.stdout).toContain('warning suspend.driver.1');
+    const hasty = traceFile('hasty.jsonl', [...goesOn(0x1b), write(0x1f), kick()]);
+    expect((await virtio(['check', 'trace', hasty])).code).toBe(1);
+    expect((await virtio(['check', 'trace', hasty, '--text', 'v1'])).code).toBe(0);
+  });
+
+  it('names lines that are no events, and files that are no traces', async () => {
+    const bad = await virtio(['check', 'trace', traceFile('lines.jsonl', goesOn(), ['{"kind":"dance"}'])]);
+    expect(bad.code).toBe(1);
+    expect(bad.stdout).toContain('line 4 is no event: there is no event of the kind "dance"');
+    const none = folder.path('none.txt');
+    writeFileSync(none, 'hello\n');
+    const noTrace = await virtio(['check', 'trace', none]);
+    expect(noTrace).toMatchObject({ code: 1, stdout: '' });
+    expect(noTrace.stderr).toContain('none.txt is no trace: line 1: a trace begins with a header');
+    expect((await virtio(['check', 'trace', folder.path('missing')])).stderr).toContain('cannot read the trace');
+  });
+
+  it('refuses a command line that makes no sense', async () => {
+    expect((await virtio(['check', 'trace'])).code).toBe(2);
+    expect((await virtio(['check', 'trace', 'x', '--text', 'v2'])).code).toBe(2);
+    expect((await virtio(['check'])).code).toBe(2);
+  });
+});
