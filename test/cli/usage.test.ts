@@ -11,7 +11,7 @@ describe('help', () => {
     const { code, stdout, stderr } = await virtio(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const command of ['demo', 'run', 'guest', 'check'])
-      expect(stdout).toMatch(new RegExp(`^  ${command} \\[options\\]`, 'm'));
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   });
 
   it.each([
