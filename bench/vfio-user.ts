@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Device } from 'virtio-ts/device';
 import { BlockDevice, BlockDriver } from 'virtio-ts/devices/block';
-import { serveVfioUser, VfioUserClient } from 'virtio-ts/hosts/vfio-user';
-import { GuestAllocator, GuestMemory } from 'virtio-ts/memory';
+import { serveVfioUser, VfioUserClient, type VfioUserServer } from 'virtio-ts/hosts/vfio-user';
+import { GuestAllocator, GuestMemory, type GuestSlice } from 'virtio-ts/memory';
 import { Status } from 'virtio-ts/spec';
 import { PciDevice, PciDriverTransport } from 'virtio-ts/transports/pci';
 import { HoldingDisk } from './holding-disk.ts';
@@ -14,54 +14,134 @@ const CYCLES = 1000;
 const WARM_UP = 200;
 const IN_FLIGHT = 128;
 const LIMIT_US = 500;
+const DEVICES = 100;
+const ROUNDS = 20;
+
+/** A disk of this process behind a socket, and its driver, in the same thread. */
+class Served {
+  readonly disk = new HoldingDisk();
+  readonly device: Device;
+  readonly driver: BlockDriver;
+  readonly transport: PciDriverTransport;
+  readonly #server: VfioUserServer;
+  readonly #client: VfioUserClient;
+  readonly #slices: readonly GuestSlice[];
+
+  private constructor(
+    served: { readonly disk: HoldingDisk; readonly device: Device; readonly server: VfioUserServer },
+    client: VfioUserClient,
+    transport: PciDriverTransport,
+    inFlight: number,
+  ) {
+    this.disk = served.disk;
+    this.device = served.device;
+    this.#server = served.server;
+    this.#client = client;
+    this.transport = transport;
+    const allocator = new GuestAllocator(client.memory, 4096, 8 << 20);
+    this.driver = new BlockDriver(transport, allocator);
+    this.#slices = Array.from({ length: inFlight }, () => allocator.allocate(4096));
+  }
+
+  static async start(path: string, inFlight: number): Promise<Served> {
+    const memory = new GuestMemory();
+    const disk = new HoldingDisk();
+    const device = new Device(new BlockDevice(disk, { queueSize: 256 }), memory);
+    const server = serveVfioUser({ path, function: new PciDevice(device, { vectors: 2 }), memory });
+    const client = await VfioUserClient.connect(path);
+    const transport = await PciDriverTransport.open(client);
+    const served = new Served({ disk, device, server }, client, transport, inFlight);
+    await served.driver.initialize();
+    return served;
+  }
+
+  /** Has as many requests in flight as it was told, all of them held. */
+  async fill(): Promise<{ readonly requests: Promise<unknown> }> {
+    const requests = Promise.all(this.#slices.map((slice, n) => this.driver.readInto(n * 8, slice)));
+    while (this.disk.held.length < this.#slices.length) await nextTurn();
+    return { requests };
+  }
+
+  /** Ends what is held; when the last of it ended. */
+  drain(): number {
+    const last = this.disk.held.pop();
+    for (const request of this.disk.held.splice(0)) request.complete();
+    const at = performance.now();
+    last?.complete();
+    return at;
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+    await this.#server.close();
+  }
+}
 
 /**
- * A disk of this process behind a socket, and its driver in the same thread: what a register costs, and how long after the last
- * completion a driver that looks without a pause sees that its device is suspended.
+ * What a register costs; how long after the last completion a driver that looks without a pause sees that its device is suspended;
+ * and whether many devices of one process are suspended as soon as the slowest of them is drained.
  */
 export async function vfioUserSuite(): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'virtio-bench-'));
-  const memory = new GuestMemory();
-  const disk = new HoldingDisk();
-  const device = new Device(new BlockDevice(disk, { queueSize: 256 }), memory);
-  const path = join(folder, 'socket');
-  const server = serveVfioUser({ path, function: new PciDevice(device, { vectors: 2 }), memory });
-  const client = await VfioUserClient.connect(path);
   try {
-    const transport = await PciDriverTransport.open(client);
-    const allocator = new GuestAllocator(client.memory, 4096, 8 << 20);
-    const driver = new BlockDriver(transport, allocator);
-    await driver.initialize();
-    const reads = await samples(async () => {
-      await transport.readStatus();
-      return undefined;
-    });
-    const slices = Array.from({ length: IN_FLIGHT }, () => allocator.allocate(4096));
-    const suspends = await samples(async () => {
-      const requests = slices.map((slice, n) => driver.readInto(n * 8, slice));
-      while (disk.held.length < IN_FLIGHT) await new Promise((resolve) => setImmediate(resolve));
-      const suspended = driver.suspend();
-      while (device.status === 0x0f) await new Promise((resolve) => setImmediate(resolve));
-      const last = disk.held.pop()!;
-      for (const request of disk.held.splice(0)) request.complete();
-      const from = performance.now();
-      last.complete();
-      while (((await transport.readStatus()) & Status.DRIVER_OK) !== 0);
-      const elapsedMs = performance.now() - from;
-      await suspended;
-      await driver.resume();
-      await Promise.all(requests);
-      return elapsedMs;
-    });
-    return [
-      measured('vfio-user', 'register read, median', 'us', percentile(reads, 0.5)),
-      atMost('vfio-user', `suspend, ${IN_FLIGHT} in flight, p99`, 'us', percentile(suspends, 0.99), LIMIT_US),
-    ];
+    return [...(await oneDevice(folder)), await manyDevices(folder)];
   } finally {
-    client.close();
-    await server.close();
     rmSync(folder, { recursive: true });
   }
+}
+
+async function oneDevice(folder: string): Promise<Row[]> {
+  const served = await Served.start(join(folder, 'one'), IN_FLIGHT);
+  const { driver, device, transport } = served;
+  const reads = await samples(async () => {
+    await transport.readStatus();
+    return undefined;
+  });
+  const suspends = await samples(async () => {
+    const { requests } = await served.fill();
+    const suspended = driver.suspend();
+    while (device.status === 0x0f) await nextTurn();
+    const from = served.drain();
+    while (((await transport.readStatus()) & Status.DRIVER_OK) !== 0);
+    const elapsedMs = performance.now() - from;
+    await suspended;
+    await driver.resume();
+    await requests;
+    return elapsedMs;
+  });
+  await served.close();
+  return [
+    measured('vfio-user', 'register read, median', 'us', percentile(reads, 0.5)),
+    atMost('vfio-user', `suspend, ${IN_FLIGHT} in flight, p99`, 'us', percentile(suspends, 0.99), LIMIT_US),
+  ];
+}
+
+async function manyDevices(folder: string): Promise<Row> {
+  const all = await Promise.all(Array.from({ length: DEVICES }, (_, n) => Served.start(join(folder, `${n}`), 32)));
+  const ratios: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const served of all) await served.fill();
+    let suspendedAt = 0;
+    const start = performance.now();
+    const drained = all.map(async (served, n) => {
+      served.device.observer = {
+        statusShown: (status) => {
+          if (status === 0x1b) suspendedAt = performance.now();
+        },
+      };
+      await new Promise((resolve) => setTimeout(resolve, 20 + ((n * 7 + round) % 31)));
+      return served.drain();
+    });
+    await Promise.all([...drained, ...all.map(({ driver }) => driver.suspend())]);
+    ratios.push((suspendedAt - start) / (Math.max(...(await Promise.all(drained))) - start));
+    await Promise.all(all.map(({ driver }) => driver.resume()));
+  }
+  for (const served of all) await served.close();
+  return atMost('vfio-user', `${DEVICES} devices suspended, to the slowest drain`, 'x', percentile(ratios, 0.99), 1.2);
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Microseconds that `action` took, each time, or that it says. */
