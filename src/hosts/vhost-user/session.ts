@@ -66,6 +66,7 @@ export class Session {
     try {
       answer = this.#frontEnd.handle(message, () => this.#later(message));
     } catch (error) {
+      this.#settle();
       answer = error as Error;
     }
     if (answer !== 'later') this.#answer(message, answer);
@@ -100,8 +101,7 @@ export class Session {
     this.#hooks.waiting(true);
     return (answer) => {
       if (this.#closed) return;
-      this.#inHand = undefined;
-      this.#hooks.waiting(false);
+      this.#settle();
       try {
         this.#answer(message, answer);
       } catch (error) {
@@ -109,5 +109,12 @@ export class Session {
         this.#hooks.broken(this.#broken);
       }
     };
+  }
+
+  /** No message is in hand any more. */
+  #settle(): void {
+    if (this.#inHand === undefined) return;
+    this.#inHand = undefined;
+    this.#hooks.waiting(false);
   }
 }
