@@ -27,7 +27,7 @@ const qemu = newerQemu();
 if (qemu === undefined)
   console.warn('skipped: no QEMU that speaks vfio-user; `node scripts/newer-qemu.mjs` fetches one');
 
-/** How often Linux goes to sleep and suspends single devices; more are a campaign. */
+/** How often Linux goes to sleep, and a tenth of how often it suspends single devices; a campaign has VFIO_USER_CYCLES=100. */
 const CYCLES = Number(process.env['VFIO_USER_CYCLES'] ?? 3);
 const CYCLE = ['w1f', 's1f', 's1b', 'w1f', 's0f'];
 const NAMES = ['block', 'network', 'entropy'] as const;

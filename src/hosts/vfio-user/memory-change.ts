@@ -2,6 +2,7 @@ import type { Device } from '../../device/device.ts';
 import type { QueueSlot } from '../../device/queue-slot.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { Feature, hasFeature } from '../../spec/features.ts';
+import { Status } from '../../spec/status.ts';
 
 /** A client takes memory away and gives it back in one go; after this long without a further change it is done. */
 const SETTLED_MS = 20;
@@ -29,8 +30,10 @@ export class MemoryChange {
   /** Before memory goes; done at once when there is nothing to wait for. Does not reject. */
   begin(): void | Promise<void> {
     if (this.#pausing !== undefined) return this.#pausing;
-    const { paused, queues } = this.#device;
-    if (this.#held || paused || !queues.some(({ enabled }) => enabled)) return;
+    const { paused, queues, status } = this.#device;
+    // One that has failed looks at nothing until it is reset.
+    const isAtWork = queues.some(({ enabled }) => enabled) && (status & Status.DEVICE_NEEDS_RESET) === 0;
+    if (this.#held || paused || !isAtWork) return;
     this.#pausing = this.#pause();
     return this.#pausing;
   }

@@ -123,6 +123,9 @@ describe('the memory of a driver at work', () => {
     await gone;
     expect(rig.device.status).toBe(0x4f);
     await client.share();
+    // It is not waited for a second time.
+    await client.unshare();
+    await client.share();
     // What the disk answers at last is for nobody.
     disk.release();
     expect(rig.device.inFlight).toBe(0);
