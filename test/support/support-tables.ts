@@ -29,6 +29,7 @@ import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
 import { PciDevice } from '../../src/transports/pci/device.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { messagePair } from './message-pair.ts';
+import { VfioUserBus } from './vfio-user-bus.ts';
 
 const MEMORY_BYTES = 1 << 20;
 const RING_FEATURES = [
@@ -48,6 +49,7 @@ const WAYS: Readonly<Record<string, (device: Device) => Promise<DriverTransport>
   'PCI, INTx': (device) => PciDriverTransport.open(new PciLoopback(new PciDevice(device))),
   'PCI, MSI-X': (device) =>
     PciDriverTransport.open(new PciLoopback(new PciDevice(device, { vectors: 1 + device.queues.length }))),
+  'PCI, over vfio-user': (device) => PciDriverTransport.open(new VfioUserBus(new PciDevice(device))),
   'MMIO, version 2': async (device) => (await MmioDriverTransport.open(new MmioLoopback(new MmioDevice(device))))!,
   'messages to a worker': async (device) => {
     const [near, far] = messagePair();
