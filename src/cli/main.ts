@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { checkCommand } from './check.ts';
+import { controlCommands } from './control.ts';
 import { demoCommand } from './demo.ts';
 import { ExitCode } from './exit-code.ts';
 import { guestCommand } from './guest.ts';
 import { runCommand } from './run.ts';
+import { serveCommand } from './serve.ts';
 
 const { version, description } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -27,6 +29,8 @@ demoCommand(program);
 runCommand(program);
 guestCommand(program);
 checkCommand(program);
+serveCommand(program);
+controlCommands(program);
 refuseWithHint(program, 'virtio');
 
 /** Commands, and those below them, end like the program itself, and say where there is help. */

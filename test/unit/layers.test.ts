@@ -45,7 +45,7 @@ const PLATFORM: Readonly<Record<string, readonly string[]>> = {
   'hosts/vhost-user/': [],
   'unix/': ['koffi'],
   'machine/': ['v86'],
-  'cli/': ['cli-table3', 'commander', 'listr2'],
+  'cli/': ['cli-table3', 'commander', 'listr2', 'prom-client'],
 };
 
 interface Import {

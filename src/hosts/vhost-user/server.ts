@@ -52,6 +52,9 @@ export interface VhostUserServer {
   /** Brings the device to rest; the guest sees nothing but requests that take longer. See `Device.pause`. */
   pause(limitMs?: number): Promise<void>;
   continue(): Promise<void>;
+  /** The state of the device, while it is suspended or paused. See `Device.save` and `Device.restore`. */
+  save(): Promise<unknown>;
+  restore(state: unknown): Promise<void>;
   /** Ends the session once nothing is in processing any more, at most `limitMs`, 5 s if not said; then takes the path away. */
   close(limitMs?: number): Promise<void>;
 }
@@ -109,6 +112,14 @@ export class LocalServer implements VhostUserServer {
 
   async continue(): Promise<void> {
     this.#backEnd.device.continue();
+  }
+
+  async save(): Promise<unknown> {
+    return this.#backEnd.device.save();
+  }
+
+  async restore(state: unknown): Promise<void> {
+    this.#backEnd.device.restore(state);
   }
 
   async close(limitMs: number = CLOSE_LIMIT_MS): Promise<void> {

@@ -38,6 +38,8 @@ const calls: Readonly<Record<string, (...args: never[]) => unknown>> = {
   status: () => server.status(),
   pause: (limitMs?: number) => server.pause(limitMs),
   continue: () => server.continue(),
+  save: () => server.save(),
+  restore: (state: unknown) => server.restore(state),
   close: async (limitMs?: number) => {
     await server.close(limitMs);
     await served.close?.();

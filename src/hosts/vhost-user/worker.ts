@@ -123,6 +123,14 @@ class WorkerServer implements VhostUserWorker {
     await this.#call('continue');
   }
 
+  async save(): Promise<unknown> {
+    return await this.#call('save');
+  }
+
+  async restore(state: unknown): Promise<void> {
+    await this.#call('restore', state);
+  }
+
   async command(name: string, ...args: readonly unknown[]): Promise<unknown> {
     return await this.#call(name, ...args);
   }

@@ -1,0 +1,112 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { ExitCode } from './exit-code.ts';
+import { fileName, wholeNumber } from './guest-options.ts';
+import { serveControl } from './serve/control-socket.ts';
+import { type Protocol, serveDisk } from './serve/disk-server.ts';
+import { serveMetrics } from './serve/metrics.ts';
+
+interface ServeBlockOptions {
+  readonly image: string;
+  readonly vhostUser?: string;
+  readonly vfioUser?: string;
+  readonly readOnly?: boolean;
+  readonly queues: number;
+  readonly pollUs?: number;
+  readonly control?: string;
+  readonly metrics?: string | number;
+}
+
+const MOST_QUEUES = 64;
+const MOST_POLL_US = 1_000_000;
+const MOST_PORT = 65_535;
+
+const HELP = `
+QEMU, with a disk over vhost-user (any version; the guest's memory has to be shared):
+  virtio serve block --image disk.img --vhost-user /tmp/disk.sock
+  qemu-system-x86_64 -m 512 -object memory-backend-memfd,id=ram,size=512M,share=on -machine q35,memory-backend=ram \\
+    -chardev socket,id=disk,path=/tmp/disk.sock -device vhost-user-blk-pci,chardev=disk ...
+
+Over vfio-user (QEMU 10.1 and later) the whole PCI function is served, so that a driver can suspend it:
+  virtio serve block --image disk.img --vfio-user /tmp/disk.sock
+  qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/disk.sock"}}'
+
+SIGTERM and SIGINT let what is in processing end, then close. Events are lines of JSON on standard output.
+
+Exit code: 0 when it was ended by a signal; 1 when something failed; 2 for a wrong command line.`;
+
+export function serveCommand(program: Command): void {
+  const serve = program.command('serve').description('serve a device to a virtual machine of another program, as QEMU');
+  const command = serve
+    .command('block')
+    .description('serve a disk')
+    .requiredOption('--image <file>', 'a raw image', fileName)
+    .option('--vhost-user <socket>', 'serve it over vhost-user, at this path', fileName)
+    .option('--vfio-user <socket>', 'serve it over vfio-user, at this path', fileName)
+    .option('--read-only', 'the guest cannot write')
+    .option('--queues <n>', 'virtqueues', wholeNumber(1, MOST_QUEUES), 1)
+    .option(
+      '--poll-us <n>',
+      'how long to look for requests before waiting for the next, in microseconds; only over vhost-user (default: 50)',
+      wholeNumber(0, MOST_POLL_US),
+    )
+    .option('--control <socket>', 'listen here for virtio status, pause, continue, save, restore and resize', fileName)
+    .option(
+      '--metrics <where>',
+      'serve /metrics for Prometheus, at a port of this machine or a Unix socket',
+      portOrPath,
+    )
+    .addHelpText('after', HELP)
+    .hook('preAction', () => {
+      const { vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
+      if ((vhostUser === undefined) === (vfioUser === undefined)) {
+        command.error('error: one of --vhost-user and --vfio-user is needed.');
+      }
+      if (vfioUser !== undefined && pollUs !== undefined) {
+        command.error('error: --poll-us goes with --vhost-user; over vfio-user kicks are messages.');
+      }
+    })
+    .action(serveBlock);
+}
+
+async function serveBlock(options: ServeBlockOptions): Promise<void> {
+  const protocol: Protocol = options.vhostUser === undefined ? 'vfio-user' : 'vhost-user';
+  const socket = resolve((options.vhostUser ?? options.vfioUser)!);
+  const image = resolve(options.image);
+  const { queues, pollUs, readOnly = false } = options;
+  const disk = await serveDisk({ protocol, socket, image, readOnly, queues, pollUs, onEvent: log });
+  const closers: { close(): unknown }[] = [disk];
+  try {
+    if (options.control !== undefined) closers.push(await serveControl(resolve(options.control), disk));
+    if (options.metrics !== undefined) closers.push(await serveMetrics(options.metrics, disk));
+    const { bytes } = (await disk.status()).disk;
+    log('listening', { protocol, socket, image, bytes, readOnly, queues, pid: process.pid });
+    log('ending', { signal: await endSignal() });
+  } finally {
+    await closeAll(closers);
+  }
+  log('ended');
+  process.exitCode = ExitCode.OK;
+}
+
+/** What asks the server is closed before the server. A second signal ends the process at once. */
+async function closeAll(closers: readonly { close(): unknown }[]): Promise<void> {
+  for (const closer of closers.toReversed()) await closer.close();
+}
+
+function endSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+/** One line for each event, for programs. */
+function log(event: string, details: Readonly<Record<string, unknown>> = {}): void {
+  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), event, ...details })}\n`);
+}
+
+function portOrPath(text: string): string | number {
+  if (!/^\d+$/.test(text)) return resolve(fileName(text));
+  if (Number(text) > MOST_PORT) throw new InvalidArgumentError(`ports go up to ${MOST_PORT}.`);
+  return Number(text);
+}
