@@ -66,12 +66,24 @@ function size(text: string): number {
 }
 
 function statusTable(status: DiskServerStatus): string {
-  const { disk, ...rest } = status;
-  const table = makeTable(['', '']);
-  for (const [name, value] of Object.entries(rest)) table.push([name, String(value ?? '')]);
-  table.push(['bytes', disk.bytes], ['disk errors', disk.errors]);
-  for (const [operation, { requests, bytes }] of Object.entries(disk.counts)) {
-    table.push([operation, `${requests} requests, ${bytes} bytes`]);
-  }
+  const { disk } = status;
+  const rows: readonly (readonly [string, string | number])[] = [
+    ['image', `${status.image}${status.readOnly ? ', read-only' : ''}`],
+    ['bytes', disk.bytes],
+    [status.protocol, status.socket],
+    ['connected', `${status.connected ? 'yes' : 'no'}, ${status.sessions} so far`],
+    ['memory of the guest', `${status.memoryBytes} bytes`],
+    ['device status', status.status],
+    ['paused', status.paused ? 'yes' : 'no'],
+    ['failure', status.failure ?? ''],
+    ['in processing', status.inFlight],
+    ['notifications', `${status.kicks} by the guest, ${status.interrupts} to it`],
+    ...Object.entries(disk.counts).map(
+      ([operation, { requests, bytes }]) => [operation, `${requests} requests, ${bytes} bytes`] as const,
+    ),
+    ['disk errors', disk.errors],
+  ];
+  const table = makeTable([]);
+  table.push(...rows.map((row) => [...row]));
   return table.toString();
 }

@@ -47,7 +47,9 @@ export class UnixListener {
       try {
         bind();
       } catch (error) {
-        if (errorNumber() !== Errno.EADDRINUSE || !isLeftBehind(path)) throw error;
+        if (errorNumber() !== Errno.EADDRINUSE) throw error;
+        if (!isLeftBehind(path))
+          throw new TransportError(`${path} is taken: somebody listens there, or it is no socket`);
         unlinkSync(path);
         bind();
       }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, unlinkSync } from 'node:fs';
+import { chmodSync, statSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { TransportError } from '../../spec/fault.ts';
 
@@ -21,6 +21,8 @@ export async function listenLocally(server: Server, at: string | number): Promis
 }
 
 async function isLeftBehind(path: string): Promise<boolean> {
+  // To connect to a file fails in the same way.
+  if (statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
   const socket = connect(path);
   try {
     await once(socket, 'connect');

@@ -1,0 +1,288 @@
+/** `virtio serve`, with our own drivers in place of a virtual machine, and what is asked at its control socket. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { connect } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { BlockDriver } from '../../src/devices/block/driver.ts';
+import { VfioUserClient } from '../../src/hosts/vfio-user/client.ts';
+import { VhostUserTransport } from '../../src/hosts/vhost-user/driver-transport.ts';
+import { GuestAllocator } from '../../src/memory/allocator.ts';
+import { DeviceId } from '../../src/spec/device-ids.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+import { pattern } from '../support/rig.ts';
+import { type Running, start, virtio, workFolder } from './virtio.ts';
+
+const PROTOCOLS = ['vhost-user', 'vfio-user'] as const;
+type Protocol = (typeof PROTOCOLS)[number];
+const IMAGE_BYTES = 1 << 20;
+
+const folder = workFolder();
+let names = 0;
+const cleanUp: (() => void)[] = [];
+afterEach(() => {
+  for (const action of cleanUp.splice(0).reverse()) action();
+});
+
+interface Served {
+  readonly server: Running;
+  readonly image: string;
+  readonly socket: string;
+  readonly control: string;
+  readonly metrics: string;
+}
+
+/** Paths of a server that is not started yet. */
+function places(): Omit<Served, 'server'> {
+  const name = `${names++}`;
+  const [socket, control, metrics] = ['socket', 'control', 'metrics'].map((what) => folder.path(`${what}-${name}`));
+  return { image: folder.image(`disk-${name}`, IMAGE_BYTES), socket: socket!, control: control!, metrics: metrics! };
+}
+
+function argumentsOf(protocol: Protocol, { image, socket, control, metrics }: Omit<Served, 'server'>): string[] {
+  const own = ['--control', control, '--metrics', metrics];
+  return ['serve', 'block', '--image', image, `--${protocol}`, socket, ...own];
+}
+
+async function serve(protocol: Protocol, at = places(), more: readonly string[] = []): Promise<Served> {
+  const server = start([...argumentsOf(protocol, at), ...more]);
+  await server.says(/"event":"listening"/);
+  return { server, ...at };
+}
+
+/** Our driver in front of a server. */
+async function drive(protocol: Protocol, socket: string): Promise<BlockDriver> {
+  const [transport, memory, close] = await open(protocol, socket);
+  cleanUp.push(close);
+  const driver = new BlockDriver(transport, new GuestAllocator(memory, 0x1000, 1 << 20));
+  await driver.initialize();
+  return driver;
+}
+
+async function open(protocol: Protocol, path: string) {
+  if (protocol === 'vhost-user') {
+    const transport = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
+    return [transport, transport.memory, () => transport.close()] as const;
+  }
+  const client = await VfioUserClient.connect(path);
+  return [await PciDriverTransport.open(client), client.memory, () => client.close()] as const;
+}
+
+async function asked(command: string, ...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await virtio([command, ...args]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+
+async function status(control: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await asked('status', control, '--json')) as Record<string, unknown>;
+}
+
+function events({ server }: Served): string[] {
+  return server.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { event: string }).event);
+}
+
+/** What is served to Prometheus, by name and labels. */
+async function scrape(socketPath: string): Promise<ReadonlyMap<string, number>> {
+  const text = await new Promise<string>((resolve, reject) => {
+    get({ socketPath, path: '/metrics' }, (response) => {
+      let body = '';
+      response.on('data', (bytes) => (body += bytes)).on('end', () => resolve(body));
+    }).on('error', reject);
+  });
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+  );
+}
+
+describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
+  it('is read, written, counted, and given another size; SIGTERM ends it', async () => {
+    const served = await serve(protocol);
+    const driver = await drive(protocol, served.socket);
+    await Promise.all([0, 8, 16].map((sector) => driver.write(sector, pattern(4096, sector))));
+    expect(await driver.read(8, 4096)).toEqual(pattern(4096, 8));
+    await driver.flush();
+    expect(new Uint8Array(readFileSync(served.image).subarray(0, 4096))).toEqual(pattern(4096, 0));
+    expect(await status(served.control)).toMatchObject({
+      ...{ protocol, socket: served.socket, image: served.image, readOnly: false, connected: true, sessions: 1 },
+      ...{ paused: false, failure: null, inFlight: 0 },
+      disk: {
+        bytes: IMAGE_BYTES,
+        errors: 0,
+        counts: { read: { requests: 1, bytes: 4096 }, write: { requests: 3, bytes: 12288 }, flush: { requests: 1 } },
+      },
+    });
+    const metrics = await scrape(served.metrics);
+    expect(metrics.get('virtio_connected')).toBe(1);
+    expect(metrics.get('virtio_disk_bytes_total{operation="write"}')).toBe(12288);
+    expect(metrics.get('virtio_kicks_total')).toBeGreaterThan(0);
+
+    const grown = new Promise((resolve) => {
+      driver.onInfoChange = ({ capacitySectors }) => resolve(capacitySectors);
+    });
+    await asked('resize', served.control, '2M');
+    expect(await grown).toBe(4096);
+    expect(await asked('status', served.control)).toMatch(/bytes +│ 2097152 /);
+
+    for (const action of cleanUp.splice(0)) action();
+    served.server.child.kill('SIGTERM');
+    expect((await served.server.ended).code).toBe(0);
+    expect(events(served)).toEqual(
+      ['listening', 'connected', expect.stringMatching(/ending|disconnected/), expect.anything(), 'ended'].slice(
+        0,
+        events(served).length,
+      ),
+    );
+  });
+
+  it('rests while it is paused, is saved then, and goes on', async () => {
+    const served = await serve(protocol);
+    const driver = await drive(protocol, served.socket);
+    await driver.write(0, pattern(512));
+    const file = folder.path(`${protocol}.state`);
+    const early = await virtio(['save', served.control, file]);
+    expect(early).toMatchObject({ code: 1, stderr: expect.stringMatching(/a device is saved while it is suspended/) });
+    await asked('pause', served.control);
+    const read = driver.read(0, 512);
+    expect(await status(served.control)).toMatchObject({ paused: true, disk: { counts: { read: { requests: 0 } } } });
+    await asked('save', served.control, file);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toHaveProperty('checksum');
+    await asked('continue', served.control);
+    expect(await read).toEqual(pattern(512));
+    const running = await virtio(['restore', served.control, file]);
+    expect(running).toMatchObject({ code: 1, stderr: expect.stringMatching(/just made or reset/) });
+  });
+
+  it('is suspended by its driver, saved, and restored after a reset', async () => {
+    const served = await serve(protocol);
+    const driver = await drive(protocol, served.socket);
+    await driver.write(0, pattern(512));
+    await driver.driver.suspend();
+    expect((await status(served.control))['status']).toMatch(/SUSPEND/);
+    await asked('save', served.control, folder.path(`${protocol}.suspended`));
+    await driver.driver.resume();
+    expect(await driver.read(0, 512)).toEqual(pattern(512));
+  });
+
+  it('is not served where somebody serves, and takes over what a process left behind', async () => {
+    const served = await serve(protocol);
+    const at = { ...places(), socket: served.socket };
+    const second = await virtio(argumentsOf(protocol, at));
+    expect(second).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/socket-\d+ is taken: somebody listens there/),
+    });
+    for (const control of [served.control, folder.image('no-socket')]) {
+      const third = await virtio(argumentsOf(protocol, { ...places(), control }));
+      expect(third).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot listen at /) });
+    }
+    const inUse = await virtio(argumentsOf(protocol, { ...places(), image: served.image }));
+    expect(inUse).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/in use/) });
+    served.server.child.kill('SIGKILL');
+    await served.server.ended;
+    const again = await serve(protocol, served);
+    const driver = await drive(protocol, again.socket);
+    await driver.write(0, pattern(512));
+  });
+
+  it('has one virtual machine at a time', async () => {
+    const served = await serve(protocol);
+    const driver = await drive(protocol, served.socket);
+    const other = connect(served.socket);
+    await new Promise((resolve) => other.on('close', resolve));
+    await served.server.says(/"event":"refused"/);
+    await driver.write(0, pattern(512));
+  });
+
+  it('is not written to when it is read-only', async () => {
+    const served = await serve(protocol, places(), ['--read-only', '--queues', '2']);
+    const driver = await drive(protocol, served.socket);
+    expect(driver.info).toMatchObject({ readOnly: true, queues: 2 });
+    await expect(driver.write(0, pattern(512))).rejects.toThrow();
+    const resized = await virtio(['resize', served.control, '2M']);
+    expect(resized).toMatchObject({ code: 1, stderr: expect.stringMatching(/read-only/) });
+    expect(readFileSync(served.image).every((byte) => byte === 0)).toBe(true);
+  });
+});
+
+describe('a control socket', () => {
+  it('answers what makes no sense with what would', async () => {
+    const served = await serve('vhost-user');
+    const socket = connect(served.control);
+    let said = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (said += text));
+    socket.write('hello\n{"command":"explode"}\n{"command":"resize","argument":7}\n[]\n{"command":"status"}\n');
+    await expect.poll(() => said.split('\n').length).toBe(6);
+    const answers = said
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { ok: boolean; error?: string });
+    expect(answers.map(({ ok }) => ok)).toEqual([false, false, false, false, true]);
+    expect(answers.slice(0, 4).map(({ error }) => error)).toEqual([
+      expect.stringMatching(/a line of JSON/),
+      expect.stringMatching(/no command "explode": there are status, pause/),
+      expect.stringMatching(/a multiple of 512 bytes, not 7/),
+      expect.stringMatching(/no command undefined/),
+    ]);
+    socket.destroy();
+  });
+
+  it('that nobody listens at is said to be so', async () => {
+    const nobody = folder.path('nobody');
+    for (const args of [
+      ['status', nobody],
+      ['pause', nobody],
+      ['resize', nobody, '1G'],
+    ]) {
+      expect(await virtio(args)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/no server answers at .*nobody/),
+      });
+    }
+  });
+
+  it('is not given what is no saved state', async () => {
+    const served = await serve('vhost-user');
+    const file = folder.path('no.state');
+    writeFileSync(file, 'hello');
+    expect(await virtio(['restore', served.control, file])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/not JSON/),
+    });
+    writeFileSync(file, '{"format":"something"}');
+    expect((await virtio(['restore', served.control, file])).code).toBe(1);
+    expect(await virtio(['restore', served.control, `${file}.gone`])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/cannot read .*gone/),
+    });
+  });
+});
+
+describe('a command line', () => {
+  const image = folder.image('usage.img');
+  it.each([
+    ['without a protocol', ['--image', image], /one of --vhost-user and --vfio-user is needed/],
+    ['with both', ['--image', image, '--vhost-user', 'a', '--vfio-user', 'b'], /one of --vhost-user and --vfio-user/],
+    ['without an image', ['--vhost-user', 'a'], /required option '--image/],
+    ['with no queues', ['--image', image, '--vhost-user', 'a', '--queues', '0'], /from 1 to 64/],
+    ['with a port that is none', ['--image', image, '--vhost-user', 'a', '--metrics', '70000'], /ports go up to/],
+    ['that polls over vfio-user', ['--image', image, '--vfio-user', 'a', '--poll-us', '5'], /--poll-us goes with/],
+  ])('%s is refused', async (_, args, message) => {
+    const { code, stdout, stderr } = await virtio(['serve', 'block', ...args]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+
+  it.each([
+    ['that is not there', '/nonexistent/disk.img', /nonexistent/],
+    ['that is a folder', '/tmp', /\/tmp/],
+  ])('with an image %s is an error', async (_, path, message) => {
+    const { code, stderr } = await virtio(['serve', 'block', '--image', path, '--vhost-user', folder.path('unused')]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(message);
+  });
+});
