@@ -10,7 +10,21 @@ describe('help', () => {
   it('of the program lists its commands and ends well', async () => {
     const { code, stdout, stderr } = await virtio(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const command of ['demo', 'run', 'guest', 'check']) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const command of [
+      'demo',
+      'run',
+      'guest',
+      'check',
+      'serve',
+      'status',
+      'pause',
+      'continue',
+      'save',
+      'restore',
+      'resize',
+    ]) {
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    }
   });
 
   it.each([
