@@ -193,6 +193,18 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
     CYCLES * 60_000 + 60_000,
   );
 
+  it('sees nothing of it when we pause them', async () => {
+    for (let n = 0; n < 10; n++) {
+      await Promise.all(world.devices.map(({ device }) => device.pause()));
+      for (const fn of world.functions) expect(JSON.stringify(fn.save()).length).toBeGreaterThan(100);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      for (const { device } of world.devices) device.continue();
+      await output('dd if=/dev/vda of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null');
+    }
+    expect(world.traces).toEqual([[], [], []]);
+    await expectAllToWork();
+  });
+
   it('has lost nothing', async () => {
     const end = 'touch /tmp/stop; while pidof load >/dev/null; do sleep 1; done; cat /tmp/load; verify';
     const said = await output(end, 240_000);
