@@ -76,7 +76,7 @@ export class BackEnd {
 
   /** Nothing is under way that needs the event loop: a thread may wait in `turn` for what comes next. */
   get mayBlock(): boolean {
-    return !this.#waiting && !this.#onDemand && this.device.inFlight === 0;
+    return !this.#waiting && !this.#onDemand && this.device.inFlight === 0 && this.#frontEnd?.busy !== true;
   }
 
   get status(): ServerStatus {
@@ -139,14 +139,18 @@ export class BackEnd {
       return;
     }
     this.#sessions++;
+    const rejected = (message: string, { message: reason }: Error): void => {
+      this.#onEvent({ event: 'rejected', message, reason });
+    };
     this.#frontEnd = new FrontEnd(this.device, this.#memory, {
+      rejected,
       watch: (fd, queue) => this.poller.add(fd, queue, { edge: true }),
       unwatch: (fd) => this.poller.remove(fd),
       resumed: (queue, requests) => this.#onEvent({ event: 'resumed', queue, requests }),
     });
     const session = new Session(socket, this.#frontEnd, {
       waiting: (waiting) => this.#wait(session, waiting),
-      rejected: (message, { message: reason }) => this.#onEvent({ event: 'rejected', message, reason }),
+      rejected,
       broken: (error) => void this.#clock.after(0, () => this.#broken(session, error)),
     });
     this.#session = session;

@@ -1,3 +1,4 @@
+import { fstatSync, readSync, writeSync } from 'node:fs';
 import type { DriverTransport } from '../../driver/transport.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
@@ -15,10 +16,12 @@ import {
   HEADER_BYTES,
   MemoryRegionField,
   MemoryTable,
+  NO_STATE_FD,
   PROTOCOL_FEATURES_BIT,
   ProtocolFeature,
   VringAddress,
 } from './messages.ts';
+import { Direction } from './state-transfer.ts';
 import { type Place, Windows } from './windows.ts';
 
 export interface VhostUserTransportOptions {
@@ -32,6 +35,7 @@ export interface VhostUserTransportOptions {
 }
 
 interface OpenQueue {
+  readonly layout: QueueLayout;
   readonly kick: EventFd;
   readonly call: EventFd;
   readonly watch: { close(): void };
@@ -45,6 +49,7 @@ const WANTED = [
   ProtocolFeature.CONFIG,
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.STATUS,
+  ProtocolFeature.DEVICE_STATE,
 ] as const;
 const PROTOCOL_FEATURES: bigint = 1n << BigInt(PROTOCOL_FEATURES_BIT);
 /** Where this end says that it has its memory: rings are named by such addresses, other than the guest's. */
@@ -66,7 +71,7 @@ export class VhostUserTransport implements DriverTransport {
   onConfigChange: (() => void) | undefined;
   onLost: ((error: Error) => void) | undefined;
   readonly #options: VhostUserTransportOptions;
-  readonly #connection: DriverConnection;
+  #connection: DriverConnection;
   readonly #queues: (OpenQueue | undefined)[] = [];
   readonly #memoryFd: number;
   readonly #place: Place;
@@ -81,8 +86,7 @@ export class VhostUserTransport implements DriverTransport {
   private constructor(options: VhostUserTransportOptions) {
     this.deviceId = options.deviceId;
     this.#options = options;
-    this.#connection = new DriverConnection(UnixSocket.connect(options.path));
-    this.#connection.onLost = (error) => this.onLost?.(error);
+    this.#connection = this.#connect(options.path);
     const bytes = options.memoryBytes ?? 16 << 20;
     this.#memoryFd = memfd(bytes);
     this.#place = windows.allocate(bytes);
@@ -130,10 +134,15 @@ export class VhostUserTransport implements DriverTransport {
 
   async enableQueue(index: number, layout: QueueLayout): Promise<void> {
     const packed = hasFeature(this.#accepted, Feature.RING_PACKED);
-    const queue = this.#openQueue();
+    const queue = this.#openQueue(layout);
     this.#queues[index] = queue;
-    await this.#tell('SET_VRING_NUM', vringState(index, layout.size));
     await this.#tell('SET_VRING_BASE', vringState(index, packed ? FIRST_PACKED_BASE : 0));
+    await this.#startQueue(index, queue);
+  }
+
+  async #startQueue(index: number, queue: OpenQueue): Promise<void> {
+    const { layout } = queue;
+    await this.#tell('SET_VRING_NUM', vringState(index, layout.size));
     await this.#tell('SET_VRING_ADDR', vringAddress(index, layout));
     await this.#tell('SET_VRING_CALL', u64(BigInt(index)), [queue.call.fd]);
     await this.#tell('SET_VRING_KICK', u64(BigInt(index)), [queue.kick.fd]);
@@ -170,6 +179,47 @@ export class VhostUserTransport implements DriverTransport {
     this.#queues[queue]?.kick.signal();
   }
 
+  /** The state of the device, which the driver has suspended. Rejects with TransportError where the back-end has no such thing. */
+  async saveState(): Promise<Uint8Array> {
+    const fd = memfd(0);
+    try {
+      await this.#transferState(Direction.SAVE, fd);
+      // The other side has moved the position that the two share.
+      const bytes = new Uint8Array(fstatSync(fd).size);
+      readSync(fd, bytes, 0, bytes.length, 0);
+      return bytes;
+    } finally {
+      closeFd(fd);
+    }
+  }
+
+  /** Puts a state into a device that was not started. */
+  async loadState(state: Uint8Array): Promise<void> {
+    const fd = memfd(state.length);
+    try {
+      writeSync(fd, state, 0, state.length, 0);
+      await this.#transferState(Direction.LOAD, fd);
+    } finally {
+      closeFd(fd);
+    }
+  }
+
+  /**
+   * Goes on with the back-end at another path, which takes the state over: for a driver that has suspended its device, and will
+   * resume it there. Rejects with TransportError; then the device is lost.
+   */
+  async moveTo(path: string, state: Uint8Array): Promise<void> {
+    this.#connection.onLost = undefined;
+    this.#connection.close();
+    this.#channel?.watch.close();
+    this.#channel?.socket.close();
+    this.#connection = this.#connect(path);
+    await this.#open();
+    await this.#tell('SET_FEATURES', u64(this.#accepted | (this.#offered & PROTOCOL_FEATURES)));
+    await this.loadState(state);
+    for (const [index, queue] of this.#queues.entries()) if (queue !== undefined) await this.#startQueue(index, queue);
+  }
+
   /** Ends the connection: to the driver the device is lost. The memory is nobody's then. */
   close(): void {
     if (this.#closed) return;
@@ -181,6 +231,12 @@ export class VhostUserTransport implements DriverTransport {
     for (const region of this.memory.regions) this.memory.remove(region);
     windows.release(this.#place);
     closeFd(this.#memoryFd);
+  }
+
+  #connect(path: string): DriverConnection {
+    const connection = new DriverConnection(UnixSocket.connect(path));
+    connection.onLost = (error) => this.onLost?.(error);
+    return connection;
   }
 
   async #open(): Promise<void> {
@@ -209,13 +265,21 @@ export class VhostUserTransport implements DriverTransport {
     else this.#connection.send(...message);
   }
 
-  #openQueue(): OpenQueue {
+  async #transferState(direction: number, fd: number): Promise<void> {
+    if (!this.#has(ProtocolFeature.DEVICE_STATE)) throw new TransportError('the back-end cannot transfer its state');
+    const begun = await this.#connection.ask('SET_DEVICE_STATE_FD', vringState(direction, 0), { fds: [fd] });
+    const done = await this.#connection.ask('CHECK_DEVICE_STATE');
+    if (begun.getBigUint64(0, true) === BigInt(NO_STATE_FD) && done.getBigUint64(0, true) === 0n) return;
+    throw new TransportError(`the back-end did not ${direction === Direction.SAVE ? 'save' : 'take'} the state`);
+  }
+
+  #openQueue(layout: QueueLayout): OpenQueue {
     const call = EventFd.create();
     const watch = whenReadable(call.fd, () => {
       call.take();
       this.onUsedBuffer?.();
     });
-    return { kick: EventFd.create(), call, watch };
+    return { layout, kick: EventFd.create(), call, watch };
   }
 
   async #stopQueues(): Promise<void> {

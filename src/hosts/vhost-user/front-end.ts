@@ -12,19 +12,27 @@ import {
   BackendRequest,
   ConfigField,
   InflightField,
+  NO_STATE_FD,
   PROTOCOL_FEATURES_BIT,
   ProtocolFeature,
   type RequestName,
   SINGLE_REGION,
+  StateField,
 } from './messages.ts';
 import { configRange, readInflight, readRegion, readTable, requireFds } from './payloads.ts';
 import { type RingHooks, Rings } from './rings.ts';
+import { Direction, StateTransfer } from './state-transfer.ts';
 
 /** What becomes of a message: a reply of its own, perhaps with a descriptor to be closed then; done; or refused. */
 export type Answer = Uint8Array | { readonly payload: Uint8Array; readonly fd: number } | 'done' | Error;
 
 /** To be called once, with the answer of a message for which `later` was returned. */
 export type AnswerLater = () => (answer: Answer) => void;
+
+export interface FrontEndHooks extends RingHooks {
+  /** A message was not obeyed, and the front-end was told so. */
+  rejected(message: string, reason: Error): void;
+}
 
 type Handler = (message: Message, later: AnswerLater) => Answer | 'later';
 
@@ -39,8 +47,10 @@ const INITIALIZATION: number = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATU
  */
 export class FrontEnd {
   readonly #device: Device;
+  readonly #hooks: FrontEndHooks;
   readonly #memory: FrontEndMemory;
   readonly #rings: Rings;
+  readonly #state: StateTransfer;
   #features: FeatureSet = 0n;
   #protocol = 0n;
   /** There is a message that enables a ring. */
@@ -49,15 +59,22 @@ export class FrontEnd {
   #channel: UnixSocket | undefined;
   #closed = false;
 
-  constructor(device: Device, memory: FrontEndMemory, hooks: RingHooks) {
+  constructor(device: Device, memory: FrontEndMemory, hooks: FrontEndHooks) {
+    this.#hooks = hooks;
     this.#device = device;
     this.#memory = memory;
     this.#rings = new Rings(device, memory, hooks);
+    this.#state = new StateTransfer(device);
   }
 
   /** The front-end may ask to be told whether a message could be obeyed. */
   get acknowledges(): boolean {
     return this.#has(ProtocolFeature.REPLY_ACK);
+  }
+
+  /** Something is under way that needs the event loop. */
+  get busy(): boolean {
+    return this.#state.underWay;
   }
 
   /** Does what a message says. Some take their time: then `later` was called, and comes back. */
@@ -88,6 +105,7 @@ export class FrontEnd {
   /** Afterwards the device and its memory are as if there had been no front-end. */
   close(): void {
     this.#closed = true;
+    this.#state.cancel();
     this.#device.reset();
     this.#rings.close();
     this.#memory.clear();
@@ -147,6 +165,17 @@ export class FrontEnd {
     }),
     RESET_DEVICE: done(() => this.#reset()),
     SET_STATUS: done(({ payload }) => this.#setStatus(payload.getUint8(0))),
+    SET_DEVICE_STATE_FD: (message) => this.#transferState(message),
+    CHECK_DEVICE_STATE: (_message, later) => {
+      const answer = later();
+      this.#state.check((result) => {
+        // What the front-end says next agrees with what was loaded, or is another start.
+        this.#features = this.#device.accepted;
+        if (result instanceof Error) this.#hooks.rejected('CHECK_DEVICE_STATE', result);
+        answer(u64(result === 'done' ? 0n : 1n));
+      });
+      return 'later';
+    },
     GET_STATUS: () => u64(BigInt(this.#device.status)),
   };
 
@@ -223,6 +252,21 @@ export class FrontEnd {
     new DataView(answer.buffer).setBigUint64(InflightField.BYTES, BigInt(bytes), true);
     new DataView(answer.buffer).setBigUint64(InflightField.OFFSET, 0n, true);
     return { payload: answer, fd: memfd(bytes) };
+  }
+
+  #transferState(message: Message): Answer {
+    requireFds(message, 1);
+    const direction = message.payload.getUint32(StateField.DIRECTION, true);
+    if (direction > Direction.LOAD || message.payload.getUint32(StateField.PHASE, true) !== 0) {
+      throw new ProtocolError('vhost.frontend.state', `a transfer of state in direction ${direction}`);
+    }
+    if (this.#rings.inUse && (direction === Direction.LOAD || !this.#device.isQuiet)) {
+      throw new ProtocolError('vhost.frontend.state', 'the state is transferred while a ring is in use');
+    }
+    const fd = message.fds.pop()!;
+    if (direction === Direction.SAVE) this.#state.save(fd);
+    else this.#state.load(fd);
+    return u64(BigInt(NO_STATE_FD));
   }
 
   #setStatus(status: number): void {

@@ -22,6 +22,7 @@ export const ProtocolFeature = {
   RESET_DEVICE: 13,
   CONFIGURE_MEM_SLOTS: 15,
   STATUS: 16,
+  DEVICE_STATE: 19,
 } as const;
 
 /** What a message from the front-end looks like; everything else is refused before it is looked at. */
@@ -64,7 +65,9 @@ export type RequestName =
   | 'ADD_MEM_REG'
   | 'REM_MEM_REG'
   | 'SET_STATUS'
-  | 'GET_STATUS';
+  | 'GET_STATUS'
+  | 'SET_DEVICE_STATE_FD'
+  | 'CHECK_DEVICE_STATE';
 
 /** A memory table has eight regions at most, whatever the size of a message: descriptors come eight at a time. */
 const TABLE_FDS = 8;
@@ -100,6 +103,8 @@ const SHAPES: Readonly<Record<RequestName, readonly [number, number, number, num
   REM_MEM_REG: [38, 40, 40, 1, ProtocolFeature.CONFIGURE_MEM_SLOTS],
   SET_STATUS: [39, 8, 8, 0, ProtocolFeature.STATUS],
   GET_STATUS: [40, 0, 0, 0, ProtocolFeature.STATUS],
+  SET_DEVICE_STATE_FD: [42, 8, 8, 1, ProtocolFeature.DEVICE_STATE],
+  CHECK_DEVICE_STATE: [43, 0, 0, 0, ProtocolFeature.DEVICE_STATE],
 };
 
 /** By the number of the request. */
@@ -125,6 +130,9 @@ export const MemoryTable = { COUNT: 0, REGIONS: 8 } as const;
 export const MemoryRegionField = { GUEST: 0, SIZE: 8, USER: 16, OFFSET: 24, BYTES: 32 } as const;
 export const SINGLE_REGION = 8;
 export const InflightField = { BYTES: 0, OFFSET: 8, QUEUES: 16, QUEUE_SIZE: 18 } as const;
+export const StateField = { DIRECTION: 0, PHASE: 4 } as const;
+/** In the reply to SET_DEVICE_STATE_FD: the front-end's descriptor is used, there is no other. */
+export const NO_STATE_FD = 0x100;
 export const ConfigField = { OFFSET: 0, SIZE: 4, FLAGS: 8, BYTES: 12 } as const;
 
 /** What this end sends by itself. */

@@ -10,7 +10,7 @@ import { readU64, requireFds } from './payloads.ts';
 import { baseOf, positionsOf, Ring, type RingEvent } from './ring.ts';
 import { ringInMemory } from './ring-in-memory.ts';
 
-/** What rings need of their server. */
+/** What a front-end's rings need of their server. */
 export interface RingHooks {
   /** From now on kicks come from this descriptor. */
   watch(fd: number, ring: number): void;
@@ -149,9 +149,11 @@ export class Rings {
 
   /** Gives to the device what has become complete; `started` is called before, and makes it run. */
   activate(format: 'split' | 'packed', started: () => void): void {
-    if (this.#device.frozen) return;
     for (const ring of this.#rings) {
       if (ring.active || !ring.complete) continue;
+      // It came with the state of a device that was suspended.
+      if (this.#device.queues[ring.index]!.queue !== undefined) ring.active = true;
+      if (ring.active || this.#device.frozen) continue;
       started();
       const layout = this.#layout(ring);
       const record = this.#inflight?.queue(ring.index, ring.size, format);

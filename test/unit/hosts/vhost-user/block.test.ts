@@ -84,6 +84,23 @@ describe.each(['split', 'packed'] as const)('a disk with %s rings', (format) => 
     expect(await driver.read(0, 512)).toEqual(pattern(512));
   });
 
+  it('goes on in another server once it is suspended', async () => {
+    const disk = new MemoryDisk({ capacitySectors: 4096 });
+    await serve(disk);
+    const { driver, transport } = await connect(options);
+    const written = Array.from({ length: 100 }, (_, n) => driver.write(n * 8, pattern(4096, n)));
+    await driver.suspend();
+    const state = await transport.saveState();
+    path = join(folder, 'next');
+    await serve(disk);
+    await transport.moveTo(path, state);
+    expect(await transport.readStatus()).toBe(0x1b);
+    await driver.resume();
+    await Promise.all(written);
+    for (let n = 0; n < 100; n++) expect(await driver.read(n * 8, 4096)).toEqual(pattern(4096, n));
+    expect(events.filter(({ event }) => event === 'failed' || event === 'rejected')).toEqual([]);
+  });
+
   it('goes on where it was when the rings were stopped and started again', async () => {
     await serve(new MemoryDisk({ capacitySectors: 4096 }));
     const { driver } = await connect(options);
@@ -133,6 +150,20 @@ describe('a server', () => {
     expect(done).toBe(false);
     await server.continue();
     await written;
+  });
+
+  it('refuses a state that is none, or that is of another device', async () => {
+    await serve(new MemoryDisk({ capacitySectors: 4096 }));
+    const empty = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
+    await expect(empty.loadState(new TextEncoder().encode('{}'))).rejects.toThrow('did not take the state');
+    expect(events.at(-1)).toMatchObject({ event: 'rejected', message: 'CHECK_DEVICE_STATE' });
+    empty.close();
+    const { driver, transport } = await connect();
+    await driver.suspend();
+    const state = await transport.saveState();
+    path = join(folder, 'next');
+    await serve(new MemoryDisk({ capacitySectors: 4096 }), { queues: 4 });
+    await expect(transport.moveTo(path, state)).rejects.toThrow('did not take the state');
   });
 
   it('tells the driver of a disk that has another size', async () => {
