@@ -6,7 +6,7 @@ import { Feature, type FeatureSet, featureBits, featureSet, hasFeature } from '.
 /** Bits that the standard defines for queues and negotiation (§6). */
 const GENERIC: FeatureSet = featureSet(...Object.values(Feature).filter((bit) => bit !== Feature.ADMIN_VQ));
 
-/** Bits that the standard defines for a device type (§5.1.3, §5.2.3, §5.3.3, §5.4.3). Other types are not looked at. */
+/** Bits that the standard defines for a device type (§5.1.3, §5.2.3, §5.3.3, §5.4.3, §5.8.3). Other types are not looked at. */
 const OF_TYPE: Readonly<Record<number, FeatureSet>> = {
   // 6, 41 and 42 are names that were taken for what has been deployed (§5.1.3.2).
   [DeviceId.NET]: featureSet(
@@ -17,6 +17,8 @@ const OF_TYPE: Readonly<Record<number, FeatureSet>> = {
   [DeviceId.BLOCK]: featureSet(1, 2, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17),
   [DeviceId.CONSOLE]: featureSet(0, 1, 2),
   [DeviceId.ENTROPY]: 0n,
+  // Input devices have none.
+  18: 0n,
 };
 
 /** Bits that have no meaning for a device: not defined, reserved, or another type's (§2.2). */

@@ -1,6 +1,7 @@
 import { config } from './chapters/config.ts';
 import { features } from './chapters/features.ts';
 import { init } from './chapters/init.ts';
+import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
 import { reset } from './chapters/reset.ts';
 import { status } from './chapters/status.ts';
@@ -14,6 +15,7 @@ export const requirements: readonly Requirement[] = [
   ...features,
   ...reset,
   ...config,
+  ...queues,
   ...init,
   ...suspendDriver,
   ...suspendDevice,

@@ -136,10 +136,7 @@ export class Session {
     if (this.device === 'unknown' || this.device === 'reset') this.device = 'initializing';
     if (this.driver === 'initializing') this.#initialize(value, known);
     else if (this.driver === 'running') this.#suspend(value);
-    else if (this.driver === 'suspended' && (value & DRIVER_OK) !== 0) {
-      this.driver = 'resuming';
-      if (this.device === 'suspended') this.device = 'resuming';
-    }
+    else if ((value & DRIVER_OK) !== 0) this.#resume();
   }
 
   #initialize(value: number, known: number): void {
@@ -154,6 +151,13 @@ export class Session {
     if ((value & SUSPEND) === 0 || !this.has(Feature.SUSPEND)) return;
     this.driver = 'suspending';
     if (this.device === 'running') this.device = 'suspending';
+  }
+
+  /** A device that is suspended resumes, whether or not its driver has seen that it was. */
+  #resume(): void {
+    if (this.driver !== 'suspended' && !(this.driver === 'suspending' && this.device === 'suspended')) return;
+    this.driver = 'resuming';
+    if (this.device === 'suspended') this.device = 'resuming';
   }
 
   #reset(): void {

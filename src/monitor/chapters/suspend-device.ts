@@ -195,6 +195,9 @@ export const suspendDevice: readonly Requirement[] = [
     text: 'A configuration change during the rest is notified when the device runs again.',
     check: ({ session, passed, failed }) => {
       let change: Located | undefined;
+      const check = (): void => {
+        if (change !== undefined) failed('the driver is not told of the change', change);
+      };
       return {
         'config.changed': (event) => {
           if (session.device === 'suspended') change = event;
@@ -204,13 +207,11 @@ export const suspendDevice: readonly Requirement[] = [
           passed();
           change = undefined;
         },
-        'device.phase': ({ to }) => {
+        'device.phase': ({ from, to }) => {
+          if (to === 'resetting' && from === 'running') check();
           if (to === 'resetting' || to === 'needsReset' || to === 'failed') change = undefined;
         },
-        end: () => {
-          if (change !== undefined && session.device === 'running')
-            failed('the driver is not told of the change', change, session.deviceSince);
-        },
+        end: () => session.device === 'running' && check(),
       };
     },
   },

@@ -4,7 +4,7 @@ import { isStrict, levelIn } from '../../../src/monitor/rule.ts';
 import { requirements, rules } from '../../../src/monitor/rules.ts';
 import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
 import { header, type TracesByRule } from '../../support/trace-events.ts';
-import { configTraces, featureTraces, initTraces, resetTraces, statusTraces } from './traces/basics.ts';
+import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { suspendTraces } from './traces/suspend.ts';
 
 const traces: TracesByRule = {
@@ -12,6 +12,7 @@ const traces: TracesByRule = {
   ...featureTraces,
   ...resetTraces,
   ...configTraces,
+  ...queueTraces,
   ...initTraces,
   ...suspendTraces,
 };

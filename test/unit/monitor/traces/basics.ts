@@ -69,8 +69,8 @@ export const resetTraces: TracesByRule = {
     fail: [queueReset(), queueResetRead(0), taken(0)],
   },
   'reset.device.queue.2': {
-    pass: [available(0), queueReset(), queueResetRead(0), enable()],
-    fail: [available(0), queueReset(), queueResetRead(0), enable(), usedBuffer(0)],
+    pass: [enable(), available(0), queueReset(), queueResetRead(0), enable()],
+    fail: [enable(), available(0), queueReset(), queueResetRead(0), enable(), usedBuffer(0)],
   },
   'reset.driver.queue.1': {
     pass: [queueReset(), queueResetRead(1), queueResetRead(0), enable()],
@@ -174,6 +174,17 @@ export const featureTraces: TracesByRule = {
     header: { transport: 'mmio' },
     pass: [...chooses([]), write(0x0b)],
     fail: [...chooses([Feature.SR_IOV], []), write(0x0b)],
+  },
+};
+
+export const queueTraces: TracesByRule = {
+  'split.device.used.id': {
+    pass: [enable(), available(0), usedBuffer(0)],
+    fail: [enable(), available(0), usedBuffer(0), usedBuffer(0)],
+  },
+  'packed.device.used.id': {
+    pass: [...goesOn(0x0f, Feature.RING_PACKED), enable(), available(0), usedBuffer(0)],
+    fail: [...goesOn(0x0f, Feature.RING_PACKED), enable(), usedBuffer(0)],
   },
 };
 

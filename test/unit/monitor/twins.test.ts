@@ -1,0 +1,77 @@
+/** A device and a driver with one fault each: the judge names the rule that it breaks, and no other. */
+import { describe, expect, it } from 'vitest';
+import { GuestMemory } from '../../../src/memory/guest-memory.ts';
+import { Recorder, TraceLines } from '../../../src/record/recorder.ts';
+import { RingWatch } from '../../../src/record/ring-watch.ts';
+import { recordedTransport } from '../../../src/record/transports.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { judgeLines } from '../../support/recorded-rig.ts';
+import { type DeviceFault, TwinDevice } from '../../support/twin-device.ts';
+import { type DriverFault, GivenUp, TwinDriver } from '../../support/twin-driver.ts';
+
+/** The rules that a life of these two breaks. */
+async function broken(deviceFault?: DeviceFault, driverFault?: DriverFault): Promise<string[]> {
+  const memory = GuestMemory.over(new Uint8Array(0x4000));
+  const trace = new TraceLines();
+  const device = new TwinDevice(memory, deviceFault);
+  const recorder = new Recorder({ transport: 'direct', device: device.deviceId }, trace, new FakeClock());
+  const watch = new RingWatch(recorder, memory, {
+    queues: () => (device.layout === undefined ? [] : [{ index: 0, layout: device.layout }]),
+    isPacked: () => false,
+  });
+  recorder.beforeEvent = () => watch.look();
+  device.tell = (event) => recorder.event(event);
+  const driver = new TwinDriver(recordedTransport(recorder, device), device, memory, driverFault);
+  await driver.live().catch((error: unknown) => {
+    if (!(error instanceof GivenUp)) throw error;
+  });
+  const verdicts = [...judgeLines(trace.lines).values()];
+  return verdicts.filter(({ result }) => result === 'fail').map(({ rule }) => rule.id);
+}
+
+describe('twins', () => {
+  it('without a fault keep every rule', async () => {
+    expect(await broken()).toEqual([]);
+  });
+
+  const ofDevice: Readonly<Record<DeviceFault, string>> = {
+    'shows SUSPEND before DRIVER_OK': 'suspend.device.1',
+    'takes configuration writes at rest': 'suspend.device.2',
+    'interrupts at rest': 'suspend.device.3',
+    'uses buffers at rest': 'suspend.device.4',
+    'changes its configuration at rest': 'suspend.device.5',
+    'tells a change at rest': 'suspend.device.6',
+    'forgets to tell a change': 'suspend.device.7',
+    'keeps DRIVER_OK': 'suspend.device.8',
+    'never runs again': 'suspend.device.9',
+    'rests with a buffer in processing': 'suspend.device.11',
+    'defers its interrupts': 'suspend.device.12',
+    'zeroes the status': 'status.device.bits',
+    'suspends without negotiation': 'suspend.device.negotiated',
+    'offers bit 42': 'features.device.defined',
+    'uses a buffer twice': 'split.device.used.id',
+  };
+  /** Some faults show only when the driver has one, too, which is named as well. */
+  const provokedBy: Readonly<Record<string, readonly [DriverFault, string]>> = {
+    'shows SUSPEND before DRIVER_OK': ['suspends before DRIVER_OK', 'suspend.driver.1'],
+    'takes configuration writes at rest': ['writes configuration while suspended', 'suspend.driver.5'],
+    'suspends without negotiation': ['suspends without negotiation', 'suspend.driver.1'],
+  };
+  it.each(Object.entries(ofDevice) as [DeviceFault, string][])('a device that %s breaks %s', async (fault, rule) => {
+    const [driverFault, alongside = rule] = provokedBy[fault] ?? [];
+    expect(new Set(await broken(fault, driverFault))).toEqual(new Set([rule, alongside]));
+  });
+
+  const ofDriver: readonly (readonly [DriverFault, string])[] = [
+    ['suspends without negotiation', 'suspend.driver.1'],
+    ['suspends before DRIVER_OK', 'suspend.driver.1'],
+    ['does not read the status', 'suspend.driver.2'],
+    ['offers buffers while suspended', 'suspend.driver.3'],
+    ['kicks while suspended', 'suspend.driver.4'],
+    ['writes configuration while suspended', 'suspend.driver.5'],
+    ['does not wait for the resume', 'suspend.driver.6'],
+  ];
+  it.each(ofDriver)('a driver that %s breaks %s', async (fault, rule) => {
+    expect(await broken(undefined, fault)).toEqual([rule]);
+  });
+});
