@@ -189,6 +189,16 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     await driver.write(0, pattern(512));
   });
 
+  it('can be mapped', async () => {
+    const served = await serve(protocol, places(), ['--mapped']);
+    const driver = await drive(protocol, served.socket);
+    await driver.write(3, pattern(4096));
+    await driver.flush();
+    expect(new Uint8Array(readFileSync(served.image).subarray(3 * 512, 3 * 512 + 4096))).toEqual(pattern(4096));
+    await asked('resize', served.control, '3M');
+    expect(await status(served.control)).toMatchObject({ disk: { bytes: 3 << 20 } });
+  });
+
   it('has one virtual machine at a time', async () => {
     const served = await serve(protocol);
     const driver = await drive(protocol, served.socket);

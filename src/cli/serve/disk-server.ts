@@ -57,11 +57,11 @@ export function serveDisk(options: DiskServerOptions): Promise<DiskServer> {
 }
 
 async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServer> {
-  const { socket, image, readOnly, queues, pollUs, onEvent } = options;
+  const { socket, image, readOnly, mapped, queues, pollUs, onEvent } = options;
   const server = await serveVhostUserInWorker({
     path: socket,
     module: new URL('./vhost-image.js', import.meta.url),
-    options: { image, readOnly, queues } satisfies ImageOptions,
+    options: { image, readOnly, mapped, queues } satisfies ImageOptions,
     ...(pollUs === undefined ? {} : { pollUs }),
     onEvent: ({ event, ...details }: ServerEvent) => onEvent(event, details),
   });

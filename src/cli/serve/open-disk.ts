@@ -1,6 +1,7 @@
 import { BlockDevice } from '../../devices/block/device.ts';
 import type { DiskOperation } from '../../devices/block/disk.ts';
 import { openFileDisk } from '../../storage/file.ts';
+import { openMappedDisk } from '../../storage/mapped.ts';
 import { CountedDisk, type DiskCounts } from './counted-disk.ts';
 
 export const SECTOR_BYTES = 512;
@@ -8,6 +9,8 @@ export const SECTOR_BYTES = 512;
 export interface ImageOptions {
   readonly image: string;
   readonly readOnly: boolean;
+  /** As a MappedDisk instead of a FileDisk. */
+  readonly mapped: boolean;
   readonly queues: number;
 }
 
@@ -28,10 +31,10 @@ export interface DiskState {
 
 /** Opens what `--image` names. Throws TransportError. `onError` hears of requests that the disk could not do. */
 export async function openImage(
-  { image, readOnly, queues }: ImageOptions,
+  { image, readOnly, mapped, queues }: ImageOptions,
   onError: (operation: DiskOperation, error: Error) => void = () => {},
 ): Promise<ServedImage> {
-  const file = await openFileDisk(image, { readOnly });
+  const file = await (mapped ? openMappedDisk : openFileDisk)(image, { readOnly });
   const counted = new CountedDisk(file);
   let errors = 0;
   const type = new BlockDevice(counted, {
