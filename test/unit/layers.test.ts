@@ -38,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const PLATFORM: Readonly<Record<string, readonly string[]>> = {
   'storage/file.ts': [],
   'storage/mapped.ts': [],
+  'storage/nbd': [],
   'storage/node/': ['fs-native-extensions'],
   'hosts/loopback/node': [],
   'hosts/qtest/': ['koffi'],

@@ -15,8 +15,10 @@ import {
   writeZeroesDisk,
 } from '../../../src/storage/index.ts';
 import { openMappedDisk } from '../../../src/storage/mapped.ts';
+import { openNbdDisk } from '../../../src/storage/nbd.ts';
 import { contentsOf, type DiskUnderTest, expectSame, pattern, runSteps, seed, steps } from './disk-model.ts';
 import { mappablePlaces } from './mappable-places.ts';
+import { TestNbdServer } from './nbd/nbd-server.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { testClock } from './test-clock.ts';
 
@@ -45,6 +47,12 @@ function mapped(place: string): () => Promise<DiskUnderTest> {
     const disk = await openMappedDisk(path('disk.img'));
     return { disk, resize: (sectors) => disk.resize(sectors), dispose: () => disk.close() };
   };
+}
+
+async function nbd(structured: boolean): Promise<DiskUnderTest> {
+  const server = await TestNbdServer.start(folder.path('nbd'), contents, { structured });
+  const disk = await openNbdDisk(server.uri);
+  return { disk, dispose: () => disk.close().then(() => server.stop()) };
 }
 
 async function overlay(base: DiskUnderTest, sectors?: number): Promise<DiskUnderTest> {
@@ -76,6 +84,8 @@ const kinds: Readonly<Record<string, () => Promise<DiskUnderTest>>> = {
   'a disk in memory': memory,
   'a file': file,
   ...Object.fromEntries(mappablePlaces.map(({ name, place }) => [`a mapped file on ${name}`, mapped(place)])),
+  'an export of an NBD server': () => nbd(false),
+  'an export of an NBD server with structured replies': () => nbd(true),
   'an overlay over memory': async () => overlay(await memory()),
   'an overlay over a file': async () => overlay(await file()),
   'an overlay over a base that answers late and in any order': async () => overlay(await late(await memory())),
