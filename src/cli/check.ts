@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { deviceCommand } from './check/device.ts';
 import { traceCommand } from './check/trace.ts';
 
 export function checkCommand(program: Command): void {
@@ -7,4 +8,5 @@ export function checkCommand(program: Command): void {
     .description('say whether a device or a driver keeps to VIRTIO 1.4, its suspend above all')
     .helpCommand(false);
   traceCommand(check);
+  deviceCommand(check);
 }

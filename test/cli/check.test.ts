@@ -20,7 +20,7 @@ describe('virtio check trace', () => {
     const { code, stdout, stderr } = await virtio(['check', 'trace', file]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/suspend\.driver\.4 .* pass/);
-    expect(stdout).toMatch(/^8 lines judged by VIRTIO 1\.4: \d+ pass, 0 fail, 0 warning/m);
+    expect(stdout).toMatch(/^8 lines, judged by VIRTIO 1\.4: \d+ pass, 0 fail, 0 warning/m);
   });
 
   it('ends with 1 when one is broken, and shows the lines, in every form', async () => {
@@ -65,5 +65,34 @@ describe('virtio check trace', () => {
     expect((await virtio(['check', 'trace'])).code).toBe(2);
     expect((await virtio(['check', 'trace', 'x', '--text', 'v2'])).code).toBe(2);
     expect((await virtio(['check'])).code).toBe(2);
+  });
+});
+
+describe('virtio check device', () => {
+  it.each(['loopback', 'pci', 'mmio'])('judges our block device over %s', async (way) => {
+    const [json, xml] = [folder.path(`${way}.json`), folder.path(`${way}.xml`)];
+    const { code, stdout, stderr } = await virtio(['check', 'device', way, '--json', json, '--junit', xml]);
+    expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
+      code: 0,
+      failed: '81 cases, 0 failed',
+    });
+    expect(stderr).toContain(`The block device over ${way}`);
+    const { ok, rules } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(ok).toBe(true);
+    const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.device'));
+    expect(suspend.length).toBe(12);
+    expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
+    expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="81" failures="0">');
+  });
+
+  it('keeps the traces, which can be judged again', async () => {
+    const traces = folder.path('traces');
+    expect((await virtio(['check', 'device', 'mmio', '--traces', traces])).code).toBe(0);
+    expect((await virtio(['check', 'trace', `${traces}/case-007.jsonl`])).code).toBe(0);
+  });
+
+  it('knows the ways that there are', async () => {
+    expect((await virtio(['check', 'device'])).code).toBe(2);
+    expect((await virtio(['check', 'device', 'carrier pigeon'])).code).toBe(2);
   });
 });

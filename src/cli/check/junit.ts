@@ -1,7 +1,8 @@
+import type { CaseReport } from './run-cases.ts';
 import type { RuleReport } from './verdict-report.ts';
 
-/** Rules as JUnit XML, in which most build servers show tests: a suite for each section, a case for each rule. */
-export function junit(name: string, rules: readonly RuleReport[]): string {
+/** Rules as JUnit XML, in which most build servers show tests: a suite for each section, a case for each rule; and what was run. */
+export function junit(name: string, rules: readonly RuleReport[], cases: readonly CaseReport[] = []): string {
   const sections = new Map<string, RuleReport[]>();
   for (const rule of rules) sections.set(rule.section, [...(sections.get(rule.section) ?? []), rule]);
   const suites = [...sections].map(([section, inIt]) => {
@@ -10,7 +11,18 @@ export function junit(name: string, rules: readonly RuleReport[]): string {
     const cases = inIt.map(testCase).join('');
     return `  <testsuite name="${xmlText(section)}" tests="${inIt.length}" failures="${failed}" skipped="${skipped}">\n${cases}  </testsuite>\n`;
   });
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="${xmlText(name)}">\n${suites.join('')}</testsuites>\n`;
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="${xmlText(name)}">\n${casesSuite(cases)}${suites.join('')}</testsuites>\n`;
+}
+
+function casesSuite(cases: readonly CaseReport[]): string {
+  if (cases.length === 0) return '';
+  const failed = cases.filter(({ result }) => result === 'fail').length;
+  const lines = cases.map(({ name, result, message, broken }) => {
+    const head = `    <testcase classname="cases" name="${xmlText(name)}"`;
+    const why = message ?? `breaks ${broken.map(({ id }) => id).join(', ')}`;
+    return result === 'pass' ? `${head}/>\n` : `${head}><failure message="${xmlText(why)}"/></testcase>\n`;
+  });
+  return `  <testsuite name="cases" tests="${cases.length}" failures="${failed}">\n${lines.join('')}  </testsuite>\n`;
 }
 
 function testCase({ id, role, level, text, result, failures }: RuleReport): string {

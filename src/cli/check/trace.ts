@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { type Command, Option } from 'commander';
 import { Judge } from '../../monitor/judge.ts';
@@ -13,6 +12,7 @@ import { fileName } from '../guest-options.ts';
 import { requireWritable } from '../output-file.ts';
 import { type JsonTarget, writeReport } from '../report.ts';
 import { junit } from './junit.ts';
+import { save } from './output.ts';
 import { count, ruleReport, type TraceReport } from './verdict-report.ts';
 import { traceTable } from './verdict-table.ts';
 
@@ -84,10 +84,4 @@ async function readTrace(
   const found = judge.end().map(ruleReport);
   const ok = bad.length === 0 && count(found, 'fail') === 0;
   return { report: { ok, text: text ?? header.text ?? '1.4', lines: line, badLines: bad, rules: found }, picture };
-}
-
-async function save(file: string, text: string): Promise<void> {
-  await writeFile(file, text).catch((cause: Error) => {
-    throw new TransportError(`cannot write ${file}: ${cause.message}`, { cause });
-  });
 }

@@ -1,13 +1,14 @@
 import type { Failure, Verdict } from '../../monitor/judge.ts';
-import { isStrict } from '../../monitor/rule.ts';
+import { isStrict, type Level } from '../../monitor/rule.ts';
+import type { Role } from '../../monitor/trace.ts';
 import type { BadLine } from '../../monitor/trace-format.ts';
 
 /** What was found about one rule, as plain values. */
 export interface RuleReport {
   readonly id: string;
   readonly section: string;
-  readonly level: string;
-  readonly role: string;
+  readonly level: Level;
+  readonly role: Role;
   readonly text: string;
   readonly result: 'pass' | 'warning' | 'fail' | 'not exercised';
   readonly exercised: number;

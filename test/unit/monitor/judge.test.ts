@@ -107,6 +107,10 @@ describe('lawful ways', () => {
     );
   });
 
+  it('SUSPEND as the first bit that is written, and ignored', () => {
+    expect(failures([write(0), read(0), write(0x10), read(0)])).toEqual(['suspend.driver.1']);
+  });
+
   it('a whole life: two suspends, a reset, another life', () => {
     const life = [
       ...starts(43),

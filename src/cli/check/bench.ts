@@ -1,0 +1,82 @@
+import { systemClock } from '../../device/clock.ts';
+import { Device } from '../../device/device.ts';
+import type { DeviceOptions } from '../../device/device-options.ts';
+import { BlockDevice } from '../../devices/block/device.ts';
+import { SECTOR_BYTES } from '../../devices/block/layout.ts';
+import type { DriverTransport } from '../../driver/transport.ts';
+import { DirectTransport } from '../../hosts/loopback/direct.ts';
+import { MmioLoopback } from '../../hosts/loopback/mmio.ts';
+import { PciLoopback } from '../../hosts/loopback/pci.ts';
+import { GuestAllocator } from '../../memory/allocator.ts';
+import { GuestMemory } from '../../memory/guest-memory.ts';
+import type { TraceTransport } from '../../monitor/trace.ts';
+import { recordDevice, recordedType } from '../../record/device.ts';
+import { Recorder, TraceLines } from '../../record/recorder.ts';
+import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../record/transports.ts';
+import { DeviceId } from '../../spec/device-ids.ts';
+import { FaultyDisk } from '../../storage/faulty-disk.ts';
+import { MemoryDisk } from '../../storage/memory-disk.ts';
+import { MmioDevice } from '../../transports/mmio/device.ts';
+import { MmioDriverTransport } from '../../transports/mmio/driver.ts';
+import { memoryLayout, PciDevice } from '../../transports/pci/device.ts';
+import { PciDriverTransport } from '../../transports/pci/driver.ts';
+
+const MEMORY_BYTES = 1 << 20;
+const FIRST_FREE = 0x1000;
+const SECTORS = 64;
+
+/** Longer than any case waits for something on purpose, shorter than one waits for a device. */
+const SUSPEND_LIMIT_MS = 500;
+
+/** Which byte a sector of the disk is full of. */
+export function byteOf(sector: number): number {
+  return (sector * 37 + 11) & 0xff;
+}
+
+/** A block device of ours, a way to it, and a recorder between the two. Each case has one of its own. */
+export interface Bench {
+  readonly device: Device;
+  readonly transport: DriverTransport;
+  readonly allocator: GuestAllocator;
+  /** What is behind the device: requests are held here, and the disk is resized. */
+  readonly disk: FaultyDisk;
+  resize(sectors: number): void;
+  readonly trace: readonly string[];
+}
+
+/** `between` stands between driver and recorder's other side: for a device that is to misbehave. */
+export async function makeBench(
+  way: TraceTransport,
+  options: DeviceOptions = {},
+  between: (transport: DirectTransport) => DriverTransport = (transport) => transport,
+): Promise<Bench> {
+  const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
+  const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
+  const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
+  for (let sector = 0; sector < SECTORS; sector++) {
+    bytes.fill(byteOf(sector), sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
+  }
+  const memoryDisk = new MemoryDisk({ bytes });
+  const disk = new FaultyDisk(memoryDisk);
+  const lines = new TraceLines();
+  const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, lines, systemClock);
+  const type = recordedType(recorder, new BlockDevice(disk));
+  const device = new Device(type, memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
+  const transport = await connect(recorder, device, way, between);
+  recordDevice(recorder, device, memory);
+  return { device, transport, allocator, disk, resize: (sectors) => memoryDisk.resize(sectors), trace: lines.lines };
+}
+
+async function connect(
+  recorder: Recorder,
+  device: Device,
+  way: TraceTransport,
+  between: (transport: DirectTransport) => DriverTransport,
+): Promise<DriverTransport> {
+  if (way === 'direct') return recordedTransport(recorder, between(new DirectTransport(device)));
+  if (way === 'mmio') {
+    return (await MmioDriverTransport.open(recordedMmio(recorder, new MmioLoopback(new MmioDevice(device)))))!;
+  }
+  const bus = new PciLoopback(new PciDevice(device));
+  return PciDriverTransport.open(recordedPci(recorder, bus, placesOf(memoryLayout.structures)));
+}

@@ -1,0 +1,215 @@
+import { BlockHeader, BlockRequestType, BlockStatus, SECTOR_BYTES } from '../../devices/block/layout.ts';
+import type { DriverTransport } from '../../driver/transport.ts';
+import type { GuestAllocator, GuestSlice } from '../../memory/allocator.ts';
+import { BufferList } from '../../queue/buffer-list.ts';
+import type { DriverQueue } from '../../queue/driver-queue.ts';
+import { PackedDriverQueue } from '../../queue/packed-driver-queue.ts';
+import { SplitDriverQueue } from '../../queue/split-driver-queue.ts';
+import { Feature, type FeatureSet, featureSet, hasFeature } from '../../spec/features.ts';
+import { describeStatus, Status } from '../../spec/status.ts';
+
+/** The device did not do what a case waits for. */
+export class CaseFailed extends Error {}
+
+const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
+
+/** How long a device may take for anything. */
+const LIMIT_MS = 2000;
+const QUEUE_SIZE = 16;
+
+interface Request {
+  readonly data: GuestSlice;
+  readonly status: GuestSlice;
+  readonly list: BufferList;
+  readonly sector: number;
+}
+
+export interface StartOptions {
+  /** Bits not to accept of those that are offered. */
+  readonly decline?: readonly number[];
+  /** No queue is enabled. */
+  readonly withoutQueue?: 'without a queue';
+}
+
+/**
+ * A block driver by hand: it writes the status that a case says, when it says so, and offers, kicks and collects as told. Every
+ * answer is checked; reads only, for a case may run against somebody's disk.
+ */
+export class HandDriver {
+  readonly transport: DriverTransport;
+  /** What came back, by sector, in order. */
+  readonly completed: number[] = [];
+  /** Interrupts so far. */
+  usedInterrupts = 0;
+  configInterrupts = 0;
+  offered: FeatureSet = 0n;
+  queue: DriverQueue | undefined;
+  readonly #allocator: GuestAllocator;
+  readonly #out: Map<number, Request> = new Map();
+  readonly #expected: (sector: number) => number;
+
+  /** `expected` says which byte a sector is full of. */
+  constructor(transport: DriverTransport, allocator: GuestAllocator, expected: (sector: number) => number) {
+    this.transport = transport;
+    this.#allocator = allocator;
+    this.#expected = expected;
+    transport.onUsedBuffer = () => {
+      this.usedInterrupts++;
+    };
+    transport.onConfigChange = () => {
+      this.configInterrupts++;
+    };
+  }
+
+  /** Up to FEATURES_OK, which the device has to grant. */
+  async negotiate({ decline = [] }: StartOptions = {}): Promise<void> {
+    await this.reset();
+    await this.write(0x01);
+    await this.write(0x03);
+    this.offered = await this.transport.readFeatures();
+    const known = featureSet(
+      Feature.VERSION_1,
+      Feature.SUSPEND,
+      Feature.RING_PACKED,
+      Feature.RING_RESET,
+      Feature.IN_ORDER,
+    );
+    const accepted = this.offered & known & ~featureSet(...decline);
+    await this.transport.writeFeatures(accepted);
+    await this.write(0x0b);
+    await this.expectStatus(0x0b);
+    this.#makeQueue(accepted);
+  }
+
+  /** The whole initialisation. */
+  async start(options: StartOptions = {}): Promise<void> {
+    await this.negotiate(options);
+    if (options.withoutQueue === undefined) await this.enableQueue();
+    await this.write(0x0f);
+    await this.expectStatus(0x0f);
+  }
+
+  async enableQueue(): Promise<void> {
+    await this.transport.readQueueSize(0);
+    await this.transport.enableQueue(0, this.queue!.layout);
+  }
+
+  async reset(): Promise<void> {
+    await this.write(0);
+    await this.until('the reset', (status) => status === 0);
+    this.#out.clear();
+  }
+
+  async write(status: number): Promise<void> {
+    await this.transport.writeStatus(status);
+  }
+
+  async status(): Promise<number> {
+    return this.transport.readStatus();
+  }
+
+  async expectStatus(expected: number): Promise<void> {
+    const status = await this.status();
+    if (status !== expected)
+      throw new CaseFailed(`the status is ${describeStatus(status)}, not ${describeStatus(expected)}`);
+  }
+
+  /** Reads the status, and collects, until it is as wanted. */
+  async until(what: string, reached: (status: number) => boolean): Promise<number> {
+    const end = performance.now() + LIMIT_MS;
+    for (;;) {
+      const status = await this.status();
+      if (reached(status)) return status;
+      if (performance.now() > end) throw new CaseFailed(`${what}: the status is still ${describeStatus(status)}`);
+      this.collect();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  async suspend(value = 0x1f): Promise<void> {
+    await this.write(value);
+    await this.untilPair('the suspend', SUSPEND);
+    this.collect();
+  }
+
+  async resume(value = 0x1f): Promise<void> {
+    await this.write(value);
+    await this.untilPair('the resume', DRIVER_OK);
+  }
+
+  /** Waits for a pair of the two bits; DEVICE_NEEDS_RESET is a failure. */
+  async untilPair(what: string, pair: number): Promise<void> {
+    const status = await this.until(
+      what,
+      (s) => (s & DEVICE_NEEDS_RESET) !== 0 || (s & (SUSPEND | DRIVER_OK)) === pair,
+    );
+    if ((status & DEVICE_NEEDS_RESET) !== 0)
+      throw new CaseFailed(`${what}: the device shows ${describeStatus(status)}`);
+  }
+
+  /** Makes reads available, without a kick. */
+  offer(...sectors: readonly number[]): void {
+    for (const sector of sectors) this.#offer(sector);
+    this.queue!.expose();
+  }
+
+  send(...sectors: readonly number[]): void {
+    this.offer(...sectors);
+    this.transport.kick(0);
+  }
+
+  get outstanding(): number {
+    return this.#out.size;
+  }
+
+  /** Takes back what was used, and checks it. */
+  collect(): void {
+    const { queue } = this;
+    if (queue === undefined || this.#out.size === 0) return;
+    do {
+      for (let used = queue.collect(); used !== undefined; used = queue.collect()) this.#answered(used.id);
+    } while (queue.arm());
+  }
+
+  /** Waits until everything that is out has come back. */
+  async finish(): Promise<void> {
+    await this.until('the requests that are out', () => {
+      this.collect();
+      return this.#out.size === 0;
+    });
+  }
+
+  #makeQueue(accepted: FeatureSet): void {
+    const features = { indirect: false, eventIdx: false, inOrder: hasFeature(accepted, Feature.IN_ORDER) };
+    this.queue = hasFeature(accepted, Feature.RING_PACKED)
+      ? new PackedDriverQueue(this.#allocator, QUEUE_SIZE, features)
+      : new SplitDriverQueue(this.#allocator, QUEUE_SIZE, features);
+  }
+
+  #offer(sector: number): void {
+    const header = this.#allocator.allocate(BlockHeader.BYTES);
+    const data = this.#allocator.allocate(SECTOR_BYTES);
+    const status = this.#allocator.allocate(1);
+    const { view } = header.region;
+    view.setUint32(header.offset + BlockHeader.TYPE, BlockRequestType.IN, true);
+    view.setUint32(header.offset + BlockHeader.SECTOR, sector, true);
+    status.region.bytes[status.offset] = 0xff;
+    const list = new BufferList()
+      .addReadable(header.address, header.length)
+      .addWritable(data.address, data.length)
+      .addWritable(status.address, 1);
+    const id = this.queue!.offer(list);
+    if (id < 0) throw new RangeError('the case has more requests than its queue has room for');
+    this.#out.set(id, { data, status, list, sector });
+  }
+
+  #answered(id: number): void {
+    const { data, status, sector } = this.#out.get(id)!;
+    this.#out.delete(id);
+    this.completed.push(sector);
+    const answer = status.region.bytes[status.offset];
+    if (answer !== BlockStatus.OK) throw new CaseFailed(`the read of sector ${sector} ends with status ${answer}`);
+    const bytes = data.region.bytes.subarray(data.offset, data.offset + data.length);
+    if (bytes.some((byte) => byte !== this.#expected(sector))) throw new CaseFailed(`sector ${sector} has other bytes`);
+  }
+}

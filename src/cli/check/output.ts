@@ -1,0 +1,65 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TransportError } from '../../spec/fault.ts';
+import { ExitCode } from '../exit-code.ts';
+import { requireWritable } from '../output-file.ts';
+import { type JsonTarget, writeReport } from '../report.ts';
+import { makeTable } from '../table.ts';
+import { junit } from './junit.ts';
+import type { CaseReport, CheckReport } from './run-cases.ts';
+import { problems, rulesTable, summary } from './verdict-table.ts';
+
+export interface OutputOptions {
+  readonly json?: JsonTarget;
+  readonly junit?: string;
+  readonly traces?: string;
+}
+
+/** Throws before any work is done when a report could not be written in the end. */
+export async function prepareOutput({ json, junit: xml, traces }: OutputOptions): Promise<void> {
+  for (const path of [json, xml]) if (typeof path === 'string') await requireWritable(path);
+  if (traces !== undefined) {
+    await mkdir(traces, { recursive: true }).catch((cause: Error) => {
+      throw new TransportError(`cannot make the folder ${traces}: ${cause.message}`, { cause });
+    });
+  }
+}
+
+/** Shows a report in every form that is asked for, and sets the exit code. */
+export async function writeCheck(title: string, report: CheckReport, options: OutputOptions): Promise<void> {
+  const { ok, text, cases, rules } = report;
+  const plain = { ok, text, cases: cases.map(({ trace: _, ...rest }) => rest), rules };
+  await writeReport(options.json, plain);
+  if (options.junit !== undefined) await save(options.junit, junit(title, rules, cases));
+  if (options.traces !== undefined) await saveTraces(options.traces, cases);
+  if (options.json !== true) process.stdout.write(`${checkTable(report)}\n`);
+  process.exitCode = ok ? ExitCode.OK : ExitCode.FAILED;
+}
+
+export async function save(file: string, text: string): Promise<void> {
+  await writeFile(file, text).catch((cause: Error) => {
+    throw new TransportError(`cannot write ${file}: ${cause.message}`, { cause });
+  });
+}
+
+async function saveTraces(folder: string, cases: readonly CaseReport[]): Promise<void> {
+  for (const [index, { trace }] of cases.entries()) {
+    await save(join(folder, `${traceName(index)}.jsonl`), `${trace.join('\n')}\n`);
+  }
+}
+
+function traceName(index: number): string {
+  return `case-${String(index + 1).padStart(3, '0')}`;
+}
+
+function checkTable({ cases, rules, text }: CheckReport): string {
+  const table = makeTable(['case', 'name', 'result']);
+  for (const [index, { name, result }] of cases.entries()) table.push([traceName(index), name, result]);
+  const wrong = cases.flatMap(({ name, message, broken }, index) => {
+    const what = [...(message === undefined ? [] : [`    ${message}`]), ...broken.flatMap(problems)];
+    return what.length === 0 ? [] : [`${traceName(index)}, ${name}:`, ...what];
+  });
+  const failed = cases.filter(({ result }) => result === 'fail').length;
+  const counts = `${cases.length} cases, ${failed} failed`;
+  return [table.toString(), rulesTable(rules), ...wrong, summary(rules, counts, text)].join('\n');
+}
