@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { parseNbdUri } from '../storage/nbd/uri.ts';
 import { ExitCode } from './exit-code.ts';
 import { fileName, wholeNumber } from './guest-options.ts';
 import { serveControl } from './serve/control-socket.ts';
 import { type Protocol, serveDisk } from './serve/disk-server.ts';
 import { serveMetrics } from './serve/metrics.ts';
+import { isNbdUri } from './serve/open-disk.ts';
 
 interface ServeBlockOptions {
   readonly image: string;
@@ -41,7 +43,11 @@ export function serveCommand(program: Command): void {
   const command = serve
     .command('block')
     .description('serve a disk')
-    .requiredOption('--image <file>', 'a raw image', fileName)
+    .requiredOption(
+      '--image <file>',
+      'a raw image, or an NBD server: nbd://host:port/export, nbd+unix:///export?socket=PATH',
+      fileName,
+    )
     .option('--vhost-user <socket>', 'serve it over vhost-user, at this path', fileName)
     .option('--vfio-user <socket>', 'serve it over vfio-user, at this path', fileName)
     .option('--read-only', 'the guest cannot write')
@@ -63,10 +69,12 @@ export function serveCommand(program: Command): void {
     )
     .addHelpText('after', HELP)
     .hook('preAction', () => {
-      const { vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
+      const { image, mapped = false, vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
       if ((vhostUser === undefined) === (vfioUser === undefined)) {
         command.error('error: one of --vhost-user and --vfio-user is needed.');
       }
+      if (isNbdUri(image)) requireNbdUri(command, image);
+      if (mapped && isNbdUri(image)) command.error('error: --mapped is for files; --image names a server.');
       if (vfioUser !== undefined && pollUs !== undefined) {
         command.error('error: --poll-us goes with --vhost-user; over vfio-user kicks are messages.');
       }
@@ -74,10 +82,18 @@ export function serveCommand(program: Command): void {
     .action(serveBlock);
 }
 
+function requireNbdUri(command: Command, text: string): void {
+  try {
+    parseNbdUri(text);
+  } catch (error) {
+    command.error(`error: --image ${(error as Error).message}`);
+  }
+}
+
 async function serveBlock(options: ServeBlockOptions): Promise<void> {
   const protocol: Protocol = options.vhostUser === undefined ? 'vfio-user' : 'vhost-user';
   const socket = resolve((options.vhostUser ?? options.vfioUser)!);
-  const image = resolve(options.image);
+  const image = isNbdUri(options.image) ? options.image : resolve(options.image);
   const { queues, pollUs, readOnly = false, mapped = false } = options;
   const disk = await serveDisk({ protocol, socket, image, readOnly, mapped, queues, pollUs, onEvent: log });
   const closers: { close(): unknown }[] = [disk];

@@ -10,6 +10,7 @@ import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { DeviceId } from '../../src/spec/device-ids.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { pattern } from '../support/rig.ts';
+import { simpleReply, TestNbdServer } from '../unit/storage/nbd/nbd-server.ts';
 import { type Running, start, virtio, workFolder } from './virtio.ts';
 
 const PROTOCOLS = ['vhost-user', 'vfio-user'] as const;
@@ -199,6 +200,34 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     expect(await status(served.control)).toMatchObject({ disk: { bytes: 3 << 20 } });
   });
 
+  it('may be on an NBD server, which crashes and loses what it has not flushed', async () => {
+    const nbd = await TestNbdServer.start(folder.path(`nbd-${names++}`), new Uint8Array(IMAGE_BYTES));
+    cleanUp.push(() => void nbd.stop());
+    const served = await serve(protocol, { ...places(), image: nbd.uri });
+    const driver = await drive(protocol, served.socket);
+    const sectors = [0, 8, 16, 24, 32, 40, 48, 56];
+    await Promise.all(sectors.slice(0, 4).map((sector) => driver.write(sector, pattern(4096, sector))));
+    nbd.onCommand = (_, answer) => {
+      if (nbd.log.length === 6) nbd.crash();
+      else answer();
+    };
+    await Promise.all(sectors.slice(4).map((sector) => driver.write(sector, pattern(4096, sector))));
+    await driver.flush();
+    for (const sector of sectors) {
+      expect(nbd.stable.subarray(sector * 512, sector * 512 + 4096)).toEqual(pattern(4096, sector));
+    }
+    await served.server.says(/"event":"nbd-reconnected","repeated":\d/);
+    expect(await status(served.control)).toMatchObject({ image: nbd.uri, disk: { bytes: IMAGE_BYTES, errors: 0 } });
+    const resized = await virtio(['resize', served.control, '2M']);
+    expect(resized).toMatchObject({ code: 1, stderr: expect.stringMatching(/is resized by its server/) });
+    nbd.onCommand = (command) => command.socket.write(simpleReply(command, 28));
+    await expect(driver.write(0, pattern(512))).rejects.toThrow();
+    await served.server.says(/"event":"disk-error","operation":"write","reason":"NBD server .*ENOSPC/);
+    for (const action of cleanUp.splice(1)) action();
+    served.server.child.kill('SIGTERM');
+    expect((await served.server.ended).code).toBe(0);
+  });
+
   it('has one virtual machine at a time', async () => {
     const served = await serve(protocol);
     const driver = await drive(protocol, served.socket);
@@ -277,6 +306,12 @@ describe('a command line', () => {
   it.each([
     ['without a protocol', ['--image', image], /one of --vhost-user and --vfio-user is needed/],
     ['with both', ['--image', image, '--vhost-user', 'a', '--vfio-user', 'b'], /one of --vhost-user and --vfio-user/],
+    ['with an address that is none', ['--image', 'nbds://host', '--vhost-user', 'a'], /TLS is not spoken here/],
+    [
+      'with a server that is mapped',
+      ['--image', 'nbd://host', '--mapped', '--vhost-user', 'a'],
+      /--mapped is for files/,
+    ],
     ['without an image', ['--vhost-user', 'a'], /required option '--image/],
     ['with no queues', ['--image', image, '--vhost-user', 'a', '--queues', '0'], /from 1 to 64/],
     ['with a port that is none', ['--image', image, '--vhost-user', 'a', '--metrics', '70000'], /ports go up to/],
@@ -289,6 +324,7 @@ describe('a command line', () => {
 
   it.each([
     ['that is not there', '/nonexistent/disk.img', /nonexistent/],
+    ['on a server that is not there', 'nbd+unix:///?socket=/nonexistent/nbd', /NBD server .*ENOENT/],
     ['that is a folder', '/tmp', /\/tmp/],
   ])('with an image %s is an error', async (_, path, message) => {
     const { code, stderr } = await virtio(['serve', 'block', '--image', path, '--vhost-user', folder.path('unused')]);

@@ -6,7 +6,7 @@ import { GuestMemory } from '../../memory/guest-memory.ts';
 import { Feature } from '../../spec/features.ts';
 import { describeStatus } from '../../spec/status.ts';
 import { PciDevice } from '../../transports/pci/device.ts';
-import { type DiskState, type ImageOptions, openImage } from './open-disk.ts';
+import { type DiskState, type ImageEvent, type ImageOptions, openImage } from './open-disk.ts';
 
 export type Protocol = 'vhost-user' | 'vfio-user';
 
@@ -64,6 +64,7 @@ async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServe
     options: { image, readOnly, mapped, queues } satisfies ImageOptions,
     ...(pollUs === undefined ? {} : { pollUs }),
     onEvent: ({ event, ...details }: ServerEvent) => onEvent(event, details),
+    onTold: (what) => tellOfImage(what as ImageEvent, onEvent),
   });
   return {
     status: async () => {
@@ -83,9 +84,7 @@ async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServe
 
 async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer> {
   const { socket, image, readOnly, queues, onEvent } = options;
-  const served = await openImage(options, (operation, error) =>
-    onEvent('disk-error', { operation, reason: error.message }),
-  );
+  const served = await openImage(options, (event) => tellOfImage(event, onEvent));
   const memory = new GuestMemory();
   const device = new Device(served.type, memory, { offer: [Feature.RING_PACKED] });
   const fn = new PciDevice(device, { vectors: 1 + queues });
@@ -125,6 +124,10 @@ async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer
       await served.close();
     },
   };
+}
+
+function tellOfImage({ event, ...details }: ImageEvent, onEvent: DiskServerOptions['onEvent']): void {
+  onEvent(event, details);
 }
 
 function tell(event: VfioUserEvent, onEvent: DiskServerOptions['onEvent']): void {

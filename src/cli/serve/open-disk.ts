@@ -1,12 +1,15 @@
 import { BlockDevice } from '../../devices/block/device.ts';
-import type { DiskOperation } from '../../devices/block/disk.ts';
+import type { Disk } from '../../devices/block/disk.ts';
+import { StateError } from '../../spec/fault.ts';
 import { openFileDisk } from '../../storage/file.ts';
 import { openMappedDisk } from '../../storage/mapped.ts';
+import { type NbdEvent, openNbdDisk } from '../../storage/nbd.ts';
 import { CountedDisk, type DiskCounts } from './counted-disk.ts';
 
 export const SECTOR_BYTES = 512;
 
 export interface ImageOptions {
+  /** The path of a raw image, or the URI of an NBD server. */
   readonly image: string;
   readonly readOnly: boolean;
   /** As a MappedDisk instead of a FileDisk. */
@@ -29,25 +32,46 @@ export interface DiskState {
   readonly errors: number;
 }
 
-/** Opens what `--image` names. Throws TransportError. `onError` hears of requests that the disk could not do. */
-export async function openImage(
-  { image, readOnly, mapped, queues }: ImageOptions,
-  onError: (operation: DiskOperation, error: Error) => void = () => {},
-): Promise<ServedImage> {
-  const file = await (mapped ? openMappedDisk : openFileDisk)(image, { readOnly });
-  const counted = new CountedDisk(file);
+/** Something that is worth a line in a log. */
+export type ImageEvent = { readonly event: string } & Readonly<Record<string, unknown>>;
+
+/** Whether `--image` names an NBD server instead of a file. */
+export function isNbdUri(image: string): boolean {
+  return /^nbds?(\+\w+)?:/.test(image);
+}
+
+/** Opens what `--image` names. Throws TransportError, RangeError for what is no address of a server. */
+export async function openImage(options: ImageOptions, onEvent: (event: ImageEvent) => void): Promise<ServedImage> {
+  const { disk, resize } = await openDisk(options, onEvent);
+  const counted = new CountedDisk(disk);
   let errors = 0;
   const type = new BlockDevice(counted, {
-    queues,
+    queues: options.queues,
     onDiskError: (operation, error) => {
       errors++;
-      onError(operation, error);
+      onEvent({ event: 'disk-error', operation, reason: error.message });
     },
   });
   return {
     type,
     disk: () => ({ bytes: counted.capacitySectors * SECTOR_BYTES, counts: counted.counts, errors }),
-    resize: (bytes) => file.resize(bytes / SECTOR_BYTES),
+    resize,
     close: () => counted.close(),
   };
+}
+
+async function openDisk(
+  { image, readOnly, mapped }: ImageOptions,
+  onEvent: (event: ImageEvent) => void,
+): Promise<{ readonly disk: Disk; readonly resize: (bytes: number) => Promise<void> }> {
+  if (isNbdUri(image)) {
+    const resize = (): Promise<void> =>
+      Promise.reject(
+        new StateError(`${image} is resized by its server: what it has when it is connected is taken over`),
+      );
+    const tell = ({ kind, ...details }: NbdEvent): void => onEvent({ event: `nbd-${kind}`, ...details });
+    return { disk: await openNbdDisk(image, { readOnly, onEvent: tell }), resize };
+  }
+  const disk = await (mapped ? openMappedDisk : openFileDisk)(image, { readOnly });
+  return { disk, resize: (bytes) => disk.resize(bytes / SECTOR_BYTES) };
 }

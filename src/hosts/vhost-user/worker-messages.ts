@@ -23,5 +23,6 @@ export interface WorkerCall {
 export type WorkerMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'event'; readonly event: ServerEvent }
+  | { readonly kind: 'told'; readonly what: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly error: Error };

@@ -13,7 +13,7 @@ const post = (message: WorkerMessage): void => port.postMessage(message);
 const { default: maker } = (await import(start.module)) as { default?: ServedDeviceMaker };
 if (typeof maker !== 'function')
   throw new TypeError(`${start.module} exports no function by default that makes a device`);
-const served: ServedDevice = await maker(start.options as never);
+const served: ServedDevice = await maker(start.options as never, (what) => post({ kind: 'told', what }));
 const clock = new LoopClock();
 const backEnd = new BackEnd({
   path: start.path,

@@ -15,8 +15,8 @@ export interface ServedDevice {
   close?(): Promise<void>;
 }
 
-/** What the module exports by default. */
-export type ServedDeviceMaker = (options: never) => ServedDevice | Promise<ServedDevice>;
+/** What the module exports by default. It may `tell` what has to be known outside: anything that can be cloned. */
+export type ServedDeviceMaker = (options: never, tell: (what: unknown) => void) => ServedDevice | Promise<ServedDevice>;
 
 export interface VhostUserWorkerOptions {
   readonly path: string;
@@ -34,6 +34,8 @@ export interface VhostUserWorkerOptions {
    */
   readonly pollUs?: number;
   readonly onEvent?: (event: ServerEvent) => void;
+  /** What the module tells. */
+  readonly onTold?: (what: unknown) => void;
 }
 
 export interface VhostUserWorker extends VhostUserServer {
@@ -67,7 +69,8 @@ export async function serveVhostUserInWorker(options: VhostUserWorkerOptions): P
     // Descriptors come from sockets, not from Node, which would warn of each that is closed.
     trackUnmanagedFds: false,
   });
-  const server = new WorkerServer(options.path, worker, port1, wake, options.onEvent ?? (() => {}));
+  const { onEvent = () => {}, onTold = () => {} } = options;
+  const server = new WorkerServer(options.path, worker, port1, wake, { onEvent, onTold });
   await server.ready;
   return server;
 }
@@ -90,7 +93,13 @@ class WorkerServer implements VhostUserWorker {
   #next = 0;
   #lost: Error | undefined;
 
-  constructor(path: string, worker: Worker, port: MessagePort, wake: EventFd, onEvent: (event: ServerEvent) => void) {
+  constructor(
+    path: string,
+    worker: Worker,
+    port: MessagePort,
+    wake: EventFd,
+    { onEvent, onTold }: Required<Pick<VhostUserWorkerOptions, 'onEvent' | 'onTold'>>,
+  ) {
     this.path = path;
     this.#worker = worker;
     this.#port = port;
@@ -102,6 +111,7 @@ class WorkerServer implements VhostUserWorker {
     port.on('message', (message: WorkerMessage) => {
       if (message.kind === 'ready') this.#settle(0, ({ resolve }) => resolve(undefined));
       else if (message.kind === 'event') onEvent(message.event);
+      else if (message.kind === 'told') onTold(message.what);
       else if (message.kind === 'answer') this.#settle(message.id, ({ resolve }) => resolve(message.value));
       else this.#settle(message.id, ({ reject }) => reject(message.error));
     });

@@ -25,7 +25,7 @@ export interface NbdServerPlan {
 }
 
 export type NbdEvent =
-  | { readonly kind: 'disconnected' | 'given up'; readonly reason: string }
+  | { readonly kind: 'disconnected' | 'given-up'; readonly reason: string }
   | { readonly kind: 'reconnected'; readonly repeated: number };
 
 /**
@@ -122,7 +122,7 @@ export class NbdServer {
   /** Fails all that waits, and what comes until the server is back. */
   #giveUp(error: Error): void {
     this.isAlive();
-    if (!this.#hasGivenUp) this.#plan.onEvent({ kind: 'given up', reason: error.message });
+    if (!this.#hasGivenUp) this.#plan.onEvent({ kind: 'given-up', reason: error.message });
     this.#hasGivenUp = true;
     this.#lastError = error;
     // One that is connected, but does nothing: what it has fails when it has broken.

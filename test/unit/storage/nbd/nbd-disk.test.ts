@@ -240,7 +240,7 @@ describe('a server that stays away', () => {
     await expect(readDisk(disk, 0, 512)).rejects.toThrow('has not been back for 300 ms');
     await server.listen();
     await expect.poll(() => events.at(-1)?.kind, { timeout: 10_000 }).toBe('reconnected');
-    expect(events.map(({ kind }) => kind)).toEqual(['disconnected', 'given up', 'reconnected']);
+    expect(events.map(({ kind }) => kind)).toEqual(['disconnected', 'given-up', 'reconnected']);
     expectSame(await readDisk(disk, 0, 512), pattern(512, 2), 'what was written before');
     await flushDisk(disk);
   });
