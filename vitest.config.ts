@@ -5,6 +5,9 @@ import { configDefaults, defineConfig } from 'vitest/config';
 const hasCompiler = spawnSync('sh', ['-c', 'command -v gcc && command -v make']).status === 0;
 if (!hasCompiler) console.warn('skipped: guests with drivers of ours, as there is no gcc or no make');
 
+const hasNbdkit = spawnSync('sh', ['-c', 'command -v nbdkit']).status === 0;
+if (!hasNbdkit) console.warn('skipped: disks on NBD servers of others, as there is no nbdkit');
+
 const needCompiler = ['test/guest/suspend*.test.ts', 'test/qemu/vfio-user.test.ts'];
 
 const SLOW_MS = 300_000;
@@ -26,8 +29,12 @@ export default defineConfig({
         // Guests wait a part of their time: three at once keep two cores busy.
         test: {
           name: 'real',
-          include: ['test/{guest,browser,cli,qemu,vhost-user}/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...(hasCompiler ? [] : needCompiler)],
+          include: ['test/{guest,browser,cli,qemu,storage,vhost-user}/**/*.test.ts'],
+          exclude: [
+            ...configDefaults.exclude,
+            ...(hasCompiler ? [] : needCompiler),
+            ...(hasNbdkit ? [] : ['test/storage/nbd.test.ts']),
+          ],
           testTimeout: SLOW_MS,
           hookTimeout: SLOW_MS,
           maxWorkers: 3,

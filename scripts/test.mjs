@@ -29,6 +29,8 @@ async function everything() {
   await step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
   // The tests in a browser, against QEMU's devices, and with Linux drivers of ours are skipped without these.
   installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86', ...compiler });
+  // So are disks on NBD servers.
+  installPrograms({ nbdkit: 'nbdkit', 'qemu-nbd': 'qemu-utils' });
   // So is the test of our devices in a QEMU that speaks vfio-user.
   installNewerQemu();
   // Guests leave processors idle now and then: enough for the other Nodes, whose output comes when theirs has ended.

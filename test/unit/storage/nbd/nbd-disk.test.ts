@@ -66,6 +66,16 @@ describe('an export as a disk', () => {
     await expect(writeDisk(plain.disk, 0, bytes)).rejects.toThrow('read-only');
   });
 
+  it('may be at a port', async () => {
+    const server = await TestNbdServer.start('', bytes);
+    const disk = await openNbdDisk(server.uri);
+    await writeDisk(disk, 512, pattern(512, 2));
+    server.crash();
+    expectSame(await readDisk(disk, 512, 512), pattern(512, 2), 'what was written');
+    await disk.close();
+    await server.stop();
+  });
+
   it('is asked for pieces that the server takes', async () => {
     const { server, disk } = await pair({ blocks: [1, 4096, 10_000] });
     await writeDisk(disk, 512, pattern(40_960, 2));

@@ -58,6 +58,7 @@ export class TestNbdServer {
     this.options = options;
   }
 
+  /** At a path, or at a port of this machine when that is empty. */
   static async start(path: string, content: Uint8Array, options: NbdServerOptions = {}): Promise<TestNbdServer> {
     const server = new TestNbdServer(path, content, options);
     await server.listen();
@@ -65,6 +66,8 @@ export class TestNbdServer {
   }
 
   get uri(): string {
+    const address = this.#server!.address();
+    if (typeof address === 'object') return `nbd://127.0.0.1:${address!.port}/`;
     return `nbd+unix:///?socket=${encodeURIComponent(this.#path)}`;
   }
 
@@ -75,7 +78,8 @@ export class TestNbdServer {
       void this.#serve(socket, this.connections++).catch(() => socket.destroy());
     });
     this.#server = server;
-    await new Promise<void>((resolve) => server.listen(this.#path, resolve));
+    const at = this.#path === '' ? { port: 0, host: '127.0.0.1' } : { path: this.#path };
+    await new Promise<void>((resolve) => server.listen(at, resolve));
   }
 
   /** All connections break, and what was not flushed is gone. */
