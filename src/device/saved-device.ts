@@ -47,6 +47,17 @@ export function sealDevice(device: Device, { state, shown }: StatusMachine, conf
   });
 }
 
+/**
+ * The same state with no queue in use, for a transport whose other side says where the queues are and where they go on. Throws
+ * StateError when it is no saved device.
+ */
+export function withoutQueues(saved: unknown): SavedDevice {
+  const body = unseal(saved, FORMAT, VERSION) as DeviceBody;
+  require(isObject(body) && Array.isArray(body.queues), 'it has no queues');
+  const queues = body.queues.map((queue) => ({ ...queue, enabled: false, positions: null }));
+  return seal<DeviceBody>(FORMAT, VERSION, { ...body, queues });
+}
+
 /** Whether a queue of a saved device was in use: enabled, and the device past DRIVER_OK. */
 export function queueInUse(state: DeviceState, queue: SavedQueue): boolean {
   return queue.enabled && state !== 'initializing' && state !== 'needsReset';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BlockDevice } from '../../src/devices/block/device.ts';
-import { type ServerEvent, serveVhostUser } from '../../src/hosts/vhost-user/server.ts';
+import { type ServerEvent, serveVhostUser, type VhostUserServer } from '../../src/hosts/vhost-user/server.ts';
 import { guestFiles } from '../../src/machine/guest-files.ts';
 import { readDisk, writeDisk } from '../../src/storage/direct-request.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
@@ -26,13 +26,21 @@ describe.skipIf(!hasQemu)('Linux in QEMU over vhost-user', () => {
     );
     await writeDisk(disk, 16 << 20, pattern);
     const events: ServerEvent[] = [];
-    const server = await serveVhostUser({
-      path,
-      device: () => new BlockDevice(disk),
-      onEvent: (event) => events.push(event),
-    });
+    const serve = (): Promise<VhostUserServer> => {
+      return serveVhostUser({
+        path,
+        device: () => new BlockDevice(disk, { segMax: 126 }),
+        onEvent: (event) => events.push(event),
+      });
+    };
+    let server = await serve();
     const files = await guestFiles({ architecture: 'amd64' });
-    const machine = await QemuMachine.start({ files, folder, load: ['virtio'], args: vhostUserDisk(path, format) });
+    const machine = await QemuMachine.start({
+      files,
+      folder,
+      load: ['virtio'],
+      args: vhostUserDisk(path, format, 'reconnect'),
+    });
     const output = async (line: string): Promise<string> => {
       const result = await machine.command(line, { timeoutMs: 120_000 });
       expect(result.exitCode, result.output).toBe(0);
@@ -56,6 +64,17 @@ describe.skipIf(!hasQemu)('Linux in QEMU over vhost-user', () => {
       const status = await server.status();
       expect(status).toMatchObject({ connected: true, failure: null, inFlight: 0 });
       expect(status.queues[0]!.served).toBeGreaterThan(1000);
+
+      // The next server goes on with the device of the one before.
+      await output('(while [ ! -e /tmp/enough ]; do cp /tmp/data /mnt/more; sync; done) >/dev/null 2>&1 &');
+      await server.pause();
+      const state = await server.save();
+      await server.close();
+      server = await serve();
+      await server.restore(JSON.parse(JSON.stringify(state)));
+      await server.continue();
+      await output('sleep 1; touch /tmp/enough; echo 3 >/proc/sys/vm/drop_caches; verify');
+      expect(await output('dmesg | grep -ci error || true')).toBe('0\n');
     } finally {
       await machine.stop();
       await server.close();

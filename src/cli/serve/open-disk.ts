@@ -15,6 +15,8 @@ export interface ImageOptions {
   /** As a MappedDisk instead of a FileDisk. */
   readonly mapped: boolean;
   readonly queues: number;
+  /** See `BlockDeviceOptions`. */
+  readonly segMax?: number;
 }
 
 /** What is served: an image as a block device, and what it counts. */
@@ -47,6 +49,7 @@ export async function openImage(options: ImageOptions, onEvent: (event: ImageEve
   let errors = 0;
   const type = new BlockDevice(counted, {
     queues: options.queues,
+    ...(options.segMax === undefined ? {} : { segMax: options.segMax }),
     onDiskError: (operation, error) => {
       errors++;
       onEvent({ event: 'disk-error', operation, reason: error.message });

@@ -2,7 +2,9 @@ import type { Clock } from '../../device/clock.ts';
 import { Device } from '../../device/device.ts';
 import type { DeviceOptions } from '../../device/device-options.ts';
 import type { DeviceType } from '../../device/device-type.ts';
+import { withoutQueues } from '../../device/saved-device.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
+import { StateError } from '../../spec/fault.ts';
 import { Feature } from '../../spec/features.ts';
 import { Poller } from '../../unix/poller.ts';
 import { UnixListener, type UnixSocket } from '../../unix/socket.ts';
@@ -112,6 +114,13 @@ export class BackEnd {
       else if (tag === Tag.LISTENER) this.#accept();
       else this.#others.get(tag)?.();
     }
+  }
+
+  /** See `VhostUserServer.restore`. */
+  restore(saved: unknown): void {
+    if (this.#session !== undefined)
+      throw new StateError('a front-end is connected: a state is restored before one is');
+    this.device.restore(withoutQueues(saved));
   }
 
   /** Ends the session, if there is one, and takes the path away. What is in flight has no effect on the guest any more. */

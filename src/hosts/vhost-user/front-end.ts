@@ -61,6 +61,8 @@ export class FrontEnd {
 
   constructor(device: Device, memory: FrontEndMemory, hooks: FrontEndHooks) {
     this.#hooks = hooks;
+    // Of a device that was restored: a front-end that says the same goes on with it.
+    this.#features = device.accepted;
     this.#device = device;
     this.#memory = memory;
     this.#rings = new Rings(device, memory, hooks);

@@ -52,8 +52,12 @@ export interface VhostUserServer {
   /** Brings the device to rest; the guest sees nothing but requests that take longer. See `Device.pause`. */
   pause(limitMs?: number): Promise<void>;
   continue(): Promise<void>;
-  /** The state of the device, while it is suspended or paused. See `Device.save` and `Device.restore`. */
+  /** The state of the device, while it is suspended or paused. See `Device.save`. */
   save(): Promise<unknown>;
+  /**
+   * Takes a state over before a front-end connects, which says itself where the rings are and go on; as suspended or paused as it
+   * was saved. A front-end that negotiates other features gets a device that is new. Rejects with StateError when it does not fit.
+   */
   restore(state: unknown): Promise<void>;
   /** Ends the session once nothing is in processing any more, at most `limitMs`, 5 s if not said; then takes the path away. */
   close(limitMs?: number): Promise<void>;
@@ -119,7 +123,7 @@ export class LocalServer implements VhostUserServer {
   }
 
   async restore(state: unknown): Promise<void> {
-    this.#backEnd.device.restore(state);
+    this.#backEnd.restore(state);
   }
 
   async close(limitMs: number = CLOSE_LIMIT_MS): Promise<void> {
