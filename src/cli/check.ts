@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { deviceCommand } from './check/device.ts';
+import { deviceCommand, driverCommand } from './check/ends.ts';
 import { traceCommand } from './check/trace.ts';
 
 export function checkCommand(program: Command): void {
@@ -9,4 +9,5 @@ export function checkCommand(program: Command): void {
     .helpCommand(false);
   traceCommand(check);
   deviceCommand(check);
+  driverCommand(check);
 }

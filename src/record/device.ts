@@ -6,13 +6,18 @@ import { Feature, hasFeature } from '../spec/features.ts';
 import type { Recorder } from './recorder.ts';
 import { RingWatch } from './ring-watch.ts';
 
-/** Records what a device of ours shows and tells, and what is written to its queues. Whoever observed it goes on doing so. */
-export function recordDevice(recorder: Recorder, device: Device, memory: GuestMemory): void {
+/** Records what is written to the queues of a device of ours, by either end. */
+export function recordRings(recorder: Recorder, device: Device, memory: GuestMemory): void {
   const watch = new RingWatch(recorder, memory, {
     queues: () => device.queues.filter(({ enabled }) => enabled),
     isPacked: () => hasFeature(device.accepted, Feature.RING_PACKED),
   });
   recorder.beforeEvent = () => watch.look();
+}
+
+/** Records what a device of ours shows and tells, and its queues. Whoever observed it goes on doing so. */
+export function recordDevice(recorder: Recorder, device: Device, memory: GuestMemory): void {
+  recordRings(recorder, device, memory);
   const before: DeviceObserver | undefined = device.observer;
   device.observer = {
     ...before,

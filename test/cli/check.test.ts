@@ -96,3 +96,18 @@ describe('virtio check device', () => {
     expect((await virtio(['check', 'device', 'carrier pigeon'])).code).toBe(2);
   });
 });
+
+describe('virtio check driver', () => {
+  it('judges our block driver, with lawful devices and failing ones', async () => {
+    const json = folder.path('driver.json');
+    const { code, stdout } = await virtio(['check', 'driver', 'loopback', '--json', json]);
+    expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
+      code: 0,
+      failed: '51 cases, 0 failed',
+    });
+    const { rules } = JSON.parse(readFileSync(json, 'utf8'));
+    const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.driver'));
+    expect(suspend.length).toBe(6);
+    expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
+  });
+});

@@ -10,7 +10,7 @@ import { PciLoopback } from '../../hosts/loopback/pci.ts';
 import { GuestAllocator } from '../../memory/allocator.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import type { TraceTransport } from '../../monitor/trace.ts';
-import { recordDevice, recordedType } from '../../record/device.ts';
+import { recordDevice, recordedType, recordRings } from '../../record/device.ts';
 import { Recorder, TraceLines } from '../../record/recorder.ts';
 import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../record/transports.ts';
 import { DeviceId } from '../../spec/device-ids.ts';
@@ -20,6 +20,7 @@ import { MmioDevice } from '../../transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../transports/mmio/driver.ts';
 import { memoryLayout, PciDevice } from '../../transports/pci/device.ts';
 import { PciDriverTransport } from '../../transports/pci/driver.ts';
+import { VariedDevice } from './varied-device.ts';
 
 const MEMORY_BYTES = 1 << 20;
 const FIRST_FREE = 0x1000;
@@ -44,12 +45,27 @@ export interface Bench {
   readonly trace: readonly string[];
 }
 
-/** `between` stands between driver and recorder's other side: for a device that is to misbehave. */
-export async function makeBench(
+/** For a device under test: everything that it shows and tells is recorded. */
+export async function makeBench(way: TraceTransport, options: DeviceOptions = {}): Promise<Bench> {
+  const parts = makeParts(way, options);
+  const transport = await connect(parts.recorder, parts.device, way);
+  recordDevice(parts.recorder, parts.device, parts.memory);
+  return { ...parts, transport };
+}
+
+/** For a driver under test, whose device is varied: what the driver sees is what counts. */
+export function makeVariedBench(options: DeviceOptions = {}): Bench & { readonly varied: VariedDevice } {
+  const parts = makeParts('direct', options);
+  const varied = new VariedDevice(new DirectTransport(parts.device));
+  const transport = recordedTransport(parts.recorder, varied);
+  recordRings(parts.recorder, parts.device, parts.memory);
+  return { ...parts, transport, varied };
+}
+
+function makeParts(
   way: TraceTransport,
-  options: DeviceOptions = {},
-  between: (transport: DirectTransport) => DriverTransport = (transport) => transport,
-): Promise<Bench> {
+  options: DeviceOptions,
+): Omit<Bench, 'transport'> & { readonly recorder: Recorder; readonly memory: GuestMemory } {
   const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
   const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
   const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
@@ -62,18 +78,12 @@ export async function makeBench(
   const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, lines, systemClock);
   const type = recordedType(recorder, new BlockDevice(disk));
   const device = new Device(type, memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
-  const transport = await connect(recorder, device, way, between);
-  recordDevice(recorder, device, memory);
-  return { device, transport, allocator, disk, resize: (sectors) => memoryDisk.resize(sectors), trace: lines.lines };
+  const resize = (sectors: number): void => memoryDisk.resize(sectors);
+  return { recorder, memory, allocator, device, disk, resize, trace: lines.lines };
 }
 
-async function connect(
-  recorder: Recorder,
-  device: Device,
-  way: TraceTransport,
-  between: (transport: DirectTransport) => DriverTransport,
-): Promise<DriverTransport> {
-  if (way === 'direct') return recordedTransport(recorder, between(new DirectTransport(device)));
+async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {
+  if (way === 'direct') return recordedTransport(recorder, new DirectTransport(device));
   if (way === 'mmio') {
     return (await MmioDriverTransport.open(recordedMmio(recorder, new MmioLoopback(new MmioDevice(device)))))!;
   }

@@ -26,15 +26,20 @@ export interface CheckReport {
 }
 
 export interface CheckCase {
-  readonly name: string;
   /** Rejects with CaseFailed when something does not come about. */
   run(): Promise<void>;
   readonly trace: readonly string[];
 }
 
+/** A case that makes its own device and driver when its turn comes. */
+export interface NamedCase {
+  readonly name: string;
+  prepare(): Promise<CheckCase>;
+}
+
 /** Runs cases one after the other, and judges what `role` did in each. */
 export async function runCases(
-  cases: readonly { readonly name: string; prepare(): Promise<CheckCase> }[],
+  cases: readonly NamedCase[],
   { role, text, onCase }: { role: Role; text: TextVersion; onCase: (name: string, done: number) => void },
 ): Promise<CheckReport> {
   const reports: CaseReport[] = [];

@@ -55,7 +55,7 @@ export const init: readonly Requirement[] = [
             advance(value);
           }
         },
-        'driver.phase': ({ to }) => to === 'running' && inOrder && passed(),
+        'driver.phase': ({ from, to }) => from === 'initializing' && to === 'running' && inOrder && passed(),
       };
     },
   },

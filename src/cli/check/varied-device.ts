@@ -1,0 +1,94 @@
+import type { DriverTransport } from '../../driver/transport.ts';
+import type { QueueLayout } from '../../queue/device-queue.ts';
+import type { AccessWidth } from '../../spec/access-width.ts';
+import type { FeatureSet } from '../../spec/features.ts';
+
+/** The registers of a device within the same thread. */
+interface Registers extends DriverTransport {
+  readStatus(): number;
+  readFeatures(): FeatureSet;
+}
+
+/**
+ * A device as its driver sees it, varied: late, with another pair of bits on the way, deaf to a request, gone. What it is not
+ * told to vary the device behind it does.
+ */
+export class VariedDevice implements DriverTransport {
+  readonly deviceId: number;
+  onUsedBuffer: (() => void) | undefined;
+  onConfigChange: (() => void) | undefined;
+  onLost: ((error: Error) => void) | undefined;
+  /** What the next reads of the status show, one after the other, before it is the device's own again. */
+  readonly statuses: number[] = [];
+  /** Shown for ever. */
+  status: number | undefined;
+  /** Writes of the status that the device does not hear. */
+  isDeaf: (value: number) => boolean = () => false;
+  /** Offered besides. */
+  alsoOffered: FeatureSet = 0n;
+  /** Called after each write of the status. */
+  onWritten: (value: number) => void = () => {};
+  readonly #device: Registers;
+
+  constructor(device: Registers) {
+    this.#device = device;
+    this.deviceId = device.deviceId;
+    device.onUsedBuffer = () => this.onUsedBuffer?.();
+    device.onConfigChange = () => this.onConfigChange?.();
+  }
+
+  /** Notifications for which there is no reason. */
+  notifyForNothing(): void {
+    this.onUsedBuffer?.();
+    this.onConfigChange?.();
+  }
+
+  readStatus(): number {
+    return this.status ?? this.statuses.shift() ?? this.#device.readStatus();
+  }
+
+  writeStatus(value: number): void {
+    if (!this.isDeaf(value)) this.#device.writeStatus(value);
+    this.onWritten(value);
+  }
+
+  readFeatures(): FeatureSet {
+    return this.#device.readFeatures() | this.alsoOffered;
+  }
+
+  writeFeatures(features: FeatureSet): void {
+    this.#device.writeFeatures(features);
+  }
+
+  readQueueSize(index: number): ReturnType<DriverTransport['readQueueSize']> {
+    return this.#device.readQueueSize(index);
+  }
+
+  enableQueue(index: number, layout: QueueLayout): void {
+    this.#device.enableQueue(index, layout);
+  }
+
+  resetQueue(index: number): void {
+    this.#device.resetQueue(index);
+  }
+
+  queueIsReset(index: number): ReturnType<DriverTransport['queueIsReset']> {
+    return this.#device.queueIsReset(index);
+  }
+
+  readConfigGeneration(): ReturnType<DriverTransport['readConfigGeneration']> {
+    return this.#device.readConfigGeneration();
+  }
+
+  readConfig(offset: number, width: AccessWidth): ReturnType<DriverTransport['readConfig']> {
+    return this.#device.readConfig(offset, width);
+  }
+
+  writeConfig(offset: number, width: AccessWidth, value: number): void {
+    this.#device.writeConfig(offset, width, value);
+  }
+
+  kick(queue: number, next?: number): void {
+    this.#device.kick(queue, next);
+  }
+}
