@@ -1,6 +1,9 @@
 import { config } from './chapters/config.ts';
 import { features } from './chapters/features.ts';
 import { init } from './chapters/init.ts';
+import { mmioDevice } from './chapters/mmio-device.ts';
+import { mmioDriver } from './chapters/mmio-driver.ts';
+import { mmioOperation } from './chapters/mmio-operation.ts';
 import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
 import { reset } from './chapters/reset.ts';
@@ -19,6 +22,9 @@ export const requirements: readonly Requirement[] = [
   ...init,
   ...suspendDriver,
   ...suspendDevice,
+  ...mmioDevice,
+  ...mmioDriver,
+  ...mmioOperation,
   ...reservedFeatures,
 ];
 

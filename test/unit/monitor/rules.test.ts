@@ -5,6 +5,7 @@ import { requirements, rules } from '../../../src/monitor/rules.ts';
 import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
 import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
+import { mmioTraces } from './traces/mmio.ts';
 import { suspendTraces } from './traces/suspend.ts';
 
 const traces: TracesByRule = {
@@ -15,6 +16,7 @@ const traces: TracesByRule = {
   ...queueTraces,
   ...initTraces,
   ...suspendTraces,
+  ...mmioTraces,
 };
 
 /** How many sentences the standard has of each kind; they are counted from 1. */
@@ -38,6 +40,10 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'init.driver.cleanup': 2,
   'suspend.driver': 6,
   'suspend.device': 12,
+  'mmio.device.regs': 12,
+  'mmio.driver.regs': 23,
+  'mmio.driver.init': 6,
+  'notify.driver.mmio': 3,
 };
 
 function judge(events: readonly TraceEvent[], over: Partial<TraceHeader> = {}): readonly Verdict[] {
