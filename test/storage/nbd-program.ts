@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 /** Without it the tests of `qemu-nbd` are skipped. */
@@ -44,7 +45,7 @@ export class NbdProgram {
     let said = '';
     child.stderr!.setEncoding('utf8').on('data', (text: string) => (said += text));
     this.#child = child;
-    while (!existsSync(this.#socket)) {
+    while (!(await isListening(this.#socket))) {
       if (child.exitCode !== null) throw new Error(`${this.#command} ended: ${said}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -57,4 +58,15 @@ export class NbdProgram {
     this.#child.kill('SIGKILL');
     await exit;
   }
+}
+
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
 }
