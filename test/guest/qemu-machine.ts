@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type CommandResult, GuestCommands } from '../../src/machine/guest-commands.ts';
@@ -21,6 +22,8 @@ export interface QemuOptions {
   readonly load: readonly string[];
   /** Of QEMU, for devices. */
   readonly args: readonly string[];
+  /** Waits for a machine that another QEMU sends to this socket, instead of booting one. */
+  readonly incoming?: string;
 }
 
 /** A guest of ours in QEMU, without KVM. */
@@ -30,9 +33,16 @@ export class QemuMachine {
   readonly #sockets: readonly Socket[];
   readonly #commands: GuestCommands;
   readonly #load: readonly string[];
+  readonly #monitor: string;
 
-  private constructor(process: ChildProcess, sockets: readonly [Socket, Socket], load: readonly string[]) {
+  private constructor(
+    process: ChildProcess,
+    sockets: readonly [Socket, Socket],
+    load: readonly string[],
+    monitor: string,
+  ) {
     this.#load = load;
+    this.#monitor = monitor;
     this.#process = process;
     this.#sockets = sockets;
     const [serial, commands] = sockets.map((socket) => {
@@ -47,7 +57,7 @@ export class QemuMachine {
   }
 
   static async start(options: QemuOptions): Promise<QemuMachine> {
-    const { program = PROGRAM, sharedMemory = false, files, folder, load, args } = options;
+    const { program = PROGRAM, sharedMemory = false, files, folder, load, args, incoming } = options;
     const backend = ['-object', 'memory-backend-memfd,id=memory,size=256M,share=on'];
     const ports = ['console', 'commands'].map((name) => join(folder, name));
     const qemu = spawn(
@@ -59,6 +69,8 @@ export class QemuMachine {
         ...ports.flatMap((path, at) => [
           ...['-chardev', `socket,id=port${at},path=${path},server=on,wait=off`, '-serial', `chardev:port${at}`],
         ]),
+        ...(incoming === undefined ? [] : ['-incoming', `unix:${incoming}`]),
+        ...['-monitor', `unix:${join(folder, 'monitor')},server=on,wait=off`],
         ...args,
       ],
       { stdio: ['ignore', 'ignore', 'pipe'] },
@@ -71,8 +83,10 @@ export class QemuMachine {
       qemu.kill('SIGKILL');
       throw new Error(`QEMU did not start: ${said}`, { cause });
     });
-    const machine = new QemuMachine(qemu, [sockets[0]!, sockets[1]!], load);
-    await machine.boot();
+    const machine = new QemuMachine(qemu, [sockets[0]!, sockets[1]!], load, join(folder, 'monitor'));
+    if (incoming === undefined) await machine.boot();
+    // QEMU connects to its devices before it listens there.
+    else while (!existsSync(incoming)) await new Promise((resolve) => setTimeout(resolve, 50));
     return machine;
   }
 
@@ -85,6 +99,25 @@ export class QemuMachine {
 
   command(line: string, options?: { timeoutMs?: number }): Promise<CommandResult> {
     return this.#commands.run(line, options);
+  }
+
+  /** What QEMU itself answers to a command for people. */
+  async monitor(command: string): Promise<string> {
+    const socket = connect(this.#monitor).setEncoding('utf8');
+    const PROMPT = '(qemu) ';
+    let said = '';
+    try {
+      for await (const text of socket) {
+        const asked = said.includes(PROMPT);
+        said += text as string;
+        const [, answer, end] = said.split(PROMPT);
+        if (end !== undefined) return answer!;
+        if (!asked && answer !== undefined) socket.write(`${command}\n`);
+      }
+    } finally {
+      socket.destroy();
+    }
+    throw new Error(`QEMU has ended: ${said}`);
   }
 
   async stop(): Promise<void> {

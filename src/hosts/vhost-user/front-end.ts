@@ -5,6 +5,7 @@ import { MAX_PACKED_QUEUE_SIZE } from '../../spec/packed-ring.ts';
 import { Status } from '../../spec/status.ts';
 import { memfd } from '../../unix/file-descriptor.ts';
 import { UnixSocket } from '../../unix/socket.ts';
+import { DirtyLog } from './dirty-log.ts';
 import type { FrontEndMemory } from './front-end-memory.ts';
 import { inflightBytes } from './inflight.ts';
 import { type Message, send, u64, vringState } from './message-reader.ts';
@@ -12,6 +13,8 @@ import {
   BackendRequest,
   ConfigField,
   InflightField,
+  LOG_ALL_BIT,
+  LogField,
   NO_STATE_FD,
   PROTOCOL_FEATURES_BIT,
   ProtocolFeature,
@@ -19,7 +22,7 @@ import {
   SINGLE_REGION,
   StateField,
 } from './messages.ts';
-import { configRange, readInflight, readRegion, readTable, requireFds } from './payloads.ts';
+import { configRange, readInflight, readRegion, readTable, readU64, requireFds } from './payloads.ts';
 import { type RingHooks, Rings } from './rings.ts';
 import { Direction, StateTransfer } from './state-transfer.ts';
 
@@ -38,6 +41,7 @@ type Handler = (message: Message, later: AnswerLater) => Answer | 'later';
 
 const NOTHING = new Uint8Array(0);
 const PROTOCOL_FEATURES: bigint = 1n << BigInt(PROTOCOL_FEATURES_BIT);
+const LOG_ALL: bigint = 1n << BigInt(LOG_ALL_BIT);
 const OFFERED_PROTOCOL: bigint = Object.values(ProtocolFeature).reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
 const INITIALIZATION: number = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK;
 
@@ -51,6 +55,7 @@ export class FrontEnd {
   readonly #memory: FrontEndMemory;
   readonly #rings: Rings;
   readonly #state: StateTransfer;
+  readonly #log: DirtyLog;
   #features: FeatureSet = 0n;
   #protocol = 0n;
   /** There is a message that enables a ring. */
@@ -67,6 +72,7 @@ export class FrontEnd {
     this.#memory = memory;
     this.#rings = new Rings(device, memory, hooks);
     this.#state = new StateTransfer(device);
+    this.#log = new DirtyLog(memory.memory, memory.windows);
   }
 
   /** The front-end may ask to be told whether a message could be obeyed. */
@@ -110,12 +116,13 @@ export class FrontEnd {
     this.#state.cancel();
     this.#device.reset();
     this.#rings.close();
+    this.#log.close();
     this.#memory.clear();
     this.#channel?.close();
   }
 
   readonly #handlers: Readonly<Record<RequestName, Handler>> = {
-    GET_FEATURES: () => u64(this.#device.offered | PROTOCOL_FEATURES),
+    GET_FEATURES: () => u64(this.#device.offered | PROTOCOL_FEATURES | LOG_ALL),
     SET_FEATURES: done(({ payload }) => this.#setFeatures(payload.getBigUint64(0, true))),
     SET_OWNER: () => 'done',
     // Front-ends that know no RESET_DEVICE send it when their guest resets the device, after they have stopped the rings.
@@ -134,6 +141,16 @@ export class FrontEnd {
       return this.#changeMemory(message, later, () => this.#memory.remove(region));
     },
     GET_MAX_MEM_SLOTS: () => u64(BigInt(this.#memory.mostRegions)),
+    SET_LOG_BASE: (message) => {
+      requireFds(message, 1);
+      this.#log.open(message.fds[0]!, {
+        bytes: readU64(message.payload, LogField.BYTES),
+        fileOffset: readU64(message.payload, LogField.OFFSET),
+      });
+      return u64(0n);
+    },
+    // For telling that there is something in the log, which front-ends look at anyway.
+    SET_LOG_FD: () => 'done',
     SET_VRING_NUM: done(({ payload }) => this.#rings.setSize(payload)),
     SET_VRING_ADDR: done(({ payload }) => this.#rings.setAddresses(payload)),
     SET_VRING_BASE: done(({ payload }) => this.#rings.setBase(payload)),
@@ -166,7 +183,7 @@ export class FrontEnd {
       this.#rings.setInflight(message.fds[0]!, readInflight(message.payload));
     }),
     RESET_DEVICE: done(() => this.#reset()),
-    SET_STATUS: done(({ payload }) => this.#setStatus(payload.getUint8(0))),
+    SET_STATUS: ({ payload }, later) => this.#setStatus(payload.getUint8(0), later),
     SET_DEVICE_STATE_FD: (message) => this.#transferState(message),
     CHECK_DEVICE_STATE: (_message, later) => {
       const answer = later();
@@ -186,11 +203,12 @@ export class FrontEnd {
   }
 
   #setFeatures(all: bigint): void {
-    const features = all & ~PROTOCOL_FEATURES;
+    const features = all & ~(PROTOCOL_FEATURES | LOG_ALL);
     if ((features & ~this.#device.offered) !== 0n) {
       throw new ProtocolError('vhost.frontend.features', `features 0x${features.toString(16)} were not all offered`);
     }
     if ((all & PROTOCOL_FEATURES) !== 0n) this.#enabling = 'message';
+    this.#log.wanted = (all & LOG_ALL) !== 0n;
     if (features === this.#features) return;
     if (this.#rings.inUse) {
       throw new ProtocolError('vhost.frontend.features.late', 'the features change while a ring is in use');
@@ -271,13 +289,19 @@ export class FrontEnd {
     return u64(BigInt(NO_STATE_FD));
   }
 
-  #setStatus(status: number): void {
+  #setStatus(status: number, later: AnswerLater): Answer | 'later' {
     if (status === 0) {
-      this.#reset();
-      return;
+      const answer = later();
+      // Front-ends stop a machine like this, too, and ask only then where its rings go on: nothing may be lost.
+      this.#rings.stopAll(() => {
+        this.#reset();
+        answer('done');
+      });
+      return 'later';
     }
     if ((status & Status.FEATURES_OK) !== 0) this.#writeFeatures();
     this.#device.writeStatus(status);
+    return 'done';
   }
 
   #reset(): void {

@@ -12,9 +12,12 @@ export const MOST_PAYLOAD_BYTES = 4096;
 
 /** Offered as a feature bit of the device, though it says something of the protocol only. */
 export const PROTOCOL_FEATURES_BIT = 30;
+/** A feature bit, too: what the device writes is marked in the log. It comes and goes while the device works. */
+export const LOG_ALL_BIT = 26;
 
 export const ProtocolFeature = {
   MQ: 0,
+  LOG_SHMFD: 1,
   REPLY_ACK: 3,
   BACKEND_REQ: 5,
   CONFIG: 9,
@@ -44,6 +47,8 @@ export type RequestName =
   | 'SET_OWNER'
   | 'RESET_OWNER'
   | 'SET_MEM_TABLE'
+  | 'SET_LOG_BASE'
+  | 'SET_LOG_FD'
   | 'SET_VRING_NUM'
   | 'SET_VRING_ADDR'
   | 'SET_VRING_BASE'
@@ -79,6 +84,8 @@ const SHAPES: Readonly<Record<RequestName, readonly [number, number, number, num
   SET_OWNER: [3, 0, 0],
   RESET_OWNER: [4, 0, 0],
   SET_MEM_TABLE: [5, 8, 8 + 32 * TABLE_FDS, TABLE_FDS],
+  SET_LOG_BASE: [6, 16, 16, 1, ProtocolFeature.LOG_SHMFD],
+  SET_LOG_FD: [7, 0, 8, 1],
   SET_VRING_NUM: [8, 8, 8],
   SET_VRING_ADDR: [9, 40, 40],
   SET_VRING_BASE: [10, 8, 8],
@@ -137,3 +144,6 @@ export const ConfigField = { OFFSET: 0, SIZE: 4, FLAGS: 8, BYTES: 12 } as const;
 
 /** What this end sends by itself. */
 export const BackendRequest = { CONFIG_CHANGE: 2 } as const;
+
+/** Payload of SET_LOG_BASE. */
+export const LogField = { BYTES: 0, OFFSET: 8 } as const;

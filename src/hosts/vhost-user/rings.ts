@@ -133,6 +133,16 @@ export class Rings {
     });
   }
 
+  /** Stops all rings, which keep where they go on. */
+  stopAll(done: () => void): void {
+    let left = this.#rings.length;
+    for (const ring of this.#rings) {
+      this.#halt(ring, () => {
+        if (--left === 0) done();
+      });
+    }
+  }
+
   /** The device was reset: rings are disabled, and none is its any more. */
   deviceReset(): void {
     for (const ring of this.#rings) {
