@@ -44,7 +44,7 @@ describe.skipIf(!hasQemu)('a Linux that writes and checks files', () => {
       expect(status).toBe('completed');
       const servedBefore = (await from.server.status()).queues[0]!.served;
       const passed = await to.machine.command(
-        'touch /tmp/stop; while pidof load >/dev/null; do sleep 1; done; cat /tmp/load; verify',
+        'sleep 2; touch /tmp/stop; while pidof load >/dev/null; do sleep 1; done; cat /tmp/load; verify',
         { timeoutMs: 120_000 },
       );
       expect(passed.output).toMatch(/verify: ok, \d+ files, 0 bad\n$/);
@@ -52,7 +52,7 @@ describe.skipIf(!hasQemu)('a Linux that writes and checks files', () => {
         [...passed.output.matchAll(/stopped: \d+ files written and read back, (\d+) bad/g)].map(([, bad]) => bad),
       ).toEqual(['0', '0']);
       expect((await from.server.status()).queues[0]!.served, 'the one that it has left rests').toBe(servedBefore);
-      expect((await to.server.status()).queues[0]!.served).toBeGreaterThan(100);
+      expect((await to.server.status()).queues[0]!.served).toBeGreaterThan(10);
     } finally {
       for (const { machine, server } of hosts) {
         await machine.stop();
