@@ -6,7 +6,7 @@ import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBy
 import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
 import { MappedFile, WINDOW_BYTES } from './node/mapped-file.ts';
 import { identityOf, imageError, type OpenImage, openImage, shrunkError } from './node/open-image.ts';
-import { ReservedBlocks } from './node/reserved-blocks.ts';
+import { checkReadable, ReservedBlocks } from './node/reserved-blocks.ts';
 import { asError, closedError, refusal } from './refusal.ts';
 
 export interface MappedDiskOptions extends DiskOptions {
@@ -71,7 +71,8 @@ export class MappedDisk implements Disk {
     this.identity = options.identity;
     this.topology = options.topology;
     this.supports = { flush: true, discard: !options.readOnly, writeZeroes: !options.readOnly };
-    this.#blocks = options.readOnly ? undefined : new ReservedBlocks(image.fd, image.path);
+    if (options.readOnly) checkReadable(image);
+    else this.#blocks = new ReservedBlocks(image);
     this.#file = new MappedFile(image.fd, { writable: !options.readOnly });
     try {
       this.#adopt(capacitySectors);

@@ -7,7 +7,7 @@ import { NbdSession } from './session.ts';
 import type { NbdAddress } from './uri.ts';
 import { NbdViolation } from './violation.ts';
 
-/** The pause between two attempts to reconnect grows from the one to the other. */
+/** The pause before another attempt to connect grows from the one to the other, until the server has answered something. */
 const PAUSE_MS = { least: 100, most: 2000 } as const;
 
 export interface NbdLimits extends ConnectionLimits {
@@ -42,6 +42,7 @@ export class NbdServer {
   #lastError: Error | undefined;
   #hasGivenUp = false;
   #isClosed = false;
+  #pauseMs = 0;
   #endPause: (() => void) | undefined;
 
   private constructor(plan: NbdServerPlan, session: NbdSession) {
@@ -83,14 +84,14 @@ export class NbdServer {
 
   /** To be called when a command was answered: the server does its work. */
   isAlive(): void {
-    clearTimeout(this.#away);
-    this.#away = undefined;
+    this.#stopWaiting();
+    this.#pauseMs = 0;
   }
 
   /** Nothing is in flight, or it is of no interest. */
   close(): void {
     this.#isClosed = true;
-    this.isAlive();
+    this.#stopWaiting();
     this.#endPause?.();
     this.#session?.end();
   }
@@ -119,9 +120,14 @@ export class NbdServer {
     }, awayMs);
   }
 
+  #stopWaiting(): void {
+    clearTimeout(this.#away);
+    this.#away = undefined;
+  }
+
   /** Fails all that waits, and what comes until the server is back. */
   #giveUp(error: Error): void {
-    this.isAlive();
+    this.#stopWaiting();
     if (!this.#hasGivenUp) this.#plan.onEvent({ kind: 'given-up', reason: error.message });
     this.#hasGivenUp = true;
     this.#lastError = error;
@@ -132,8 +138,9 @@ export class NbdServer {
 
   async #reconnect(): Promise<void> {
     const { address, connections, limits, onReconnect, onEvent } = this.#plan;
-    for (let pauseMs = 0; !this.#isClosed; pauseMs = Math.min(Math.max(2 * pauseMs, PAUSE_MS.least), PAUSE_MS.most)) {
-      await this.#pause(pauseMs);
+    while (!this.#isClosed) {
+      await this.#pause(this.#pauseMs);
+      this.#pauseMs = Math.min(Math.max(2 * this.#pauseMs, PAUSE_MS.least), PAUSE_MS.most);
       if (this.#isClosed) return;
       let session: NbdSession | undefined;
       try {
@@ -150,7 +157,7 @@ export class NbdServer {
       }
       this.#hasGivenUp = false;
       this.#use(session);
-      if (this.#waiting.length === 0) this.isAlive();
+      if (this.#waiting.length === 0) this.#stopWaiting();
       onEvent({ kind: 'reconnected', repeated: this.#waiting.length });
       this.goOn();
       return;

@@ -1,8 +1,8 @@
-import { statfsSync } from 'node:fs';
+import { fstatSync, statfsSync } from 'node:fs';
 import { TransportError } from '../../spec/fault.ts';
 import { freeBlocks, reserveBlocks } from '../../unix/file-blocks.ts';
 import { asError } from '../refusal.ts';
-import { imageError } from './open-image.ts';
+import { imageError, type OpenImage } from './open-image.ts';
 
 /** Reserved at once: small enough not to make a sparse image much larger, large enough to be needed seldom. */
 const CHUNK_BYTES = 1 << 20;
@@ -10,6 +10,13 @@ const CHUNK_BYTES = 1 << 20;
 /** What statfs calls them. Both keep what was reserved; file systems that write elsewhere do not. */
 const EXT4 = 0xef53;
 const TMPFS = 0x0102_1994;
+
+/** Throws TransportError for an image that cannot even be read without taking room: a full file system would end the process. */
+export function checkReadable({ fd, path }: OpenImage): void {
+  const { blocks, size } = fstatSync(fd);
+  if (statfsSync(path).type !== TMPFS || blocks * 512 >= size) return;
+  throw new TransportError(`Disk image ${path} has holes, which cannot be mapped on tmpfs. Open it as a file`);
+}
 
 /**
  * Which parts of a mapped file have their blocks. A full file system has no other way to refuse what is written to memory
@@ -25,7 +32,7 @@ export class ReservedBlocks {
   readonly #allAtOnce: boolean;
 
   /** Throws TransportError when the file system does not keep what is reserved. */
-  constructor(fd: number, path: string) {
+  constructor({ fd, path }: OpenImage) {
     this.#fd = fd;
     this.#path = path;
     const { type } = statfsSync(path);

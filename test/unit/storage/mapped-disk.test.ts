@@ -209,6 +209,15 @@ describe('on a file system that is full', () => {
   });
 });
 
+describe.each(mappablePlaces.filter(({ name }) => name === 'tmpfs'))('a sparse file on $name', ({ place }) => {
+  const folder = temporaryFolder(place);
+
+  it('is not mapped to be read, as its holes would take room', async () => {
+    const path = emptyImage(folder.path('holes.img'), MIB);
+    await expect(openMappedDisk(path, { readOnly: true })).rejects.toThrow('has holes');
+  });
+});
+
 describe('on a file system that is not known to keep room', () => {
   it('an image is mapped to be read, not to be written', async ({ skip }) => {
     const path = emptyImage(`${mounted('ramfs') ?? skip()}/disk.img`, MIB);

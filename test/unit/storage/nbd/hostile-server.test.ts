@@ -203,6 +203,29 @@ describe('a server that breaks the protocol', () => {
     await disk.close();
   });
 
+  it('whenever it is connected to is asked less and less often', async () => {
+    const server = await serve({});
+    let connected = 0;
+    const disk = await openNbdDisk(server.uri, {
+      connections: 1,
+      limits,
+      onEvent: ({ kind }) => {
+        if (kind === 'reconnected') connected++;
+      },
+    });
+    server.onCommand = (command) => command.socket.write(Buffer.alloc(64, 'x'));
+    const end = performance.now() + 800;
+    while (performance.now() < end) {
+      await readDisk(disk, 0, 512).catch(() => undefined);
+      // While it is away all fails at once.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(connected).toBeGreaterThan(1);
+    // At once, and after 100, 200 and 400 ms.
+    expect(connected).toBeLessThanOrEqual(4);
+    await disk.close();
+  });
+
   it('in words of its own is quoted', async () => {
     const server = await serve({ structured: true });
     const disk = await openNbdDisk(server.uri, { limits });
