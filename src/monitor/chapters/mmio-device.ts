@@ -1,8 +1,9 @@
-import { Feature } from '../../spec/features.ts';
 import { MMIO_MAGIC, MMIO_VERSION, Mmio, MmioInterrupt } from '../../spec/mmio.ts';
 import type { Check, Findings, Requirement } from '../rule.ts';
-import type { Located, MmioAccess } from '../trace.ts';
-import { at, MmioQueues } from './mmio-registers.ts';
+import type { Located } from '../trace.ts';
+import { generationChanges } from './generation.ts';
+import { at } from './mmio-registers.ts';
+import { isDisabledByReset, isNotResetting, QueueRegisters, showsResetUntilDone } from './queue-registers.ts';
 
 const KNOWN = MmioInterrupt.USED_BUFFER | MmioInterrupt.CONFIG_CHANGE;
 
@@ -14,34 +15,6 @@ function always(register: number, expected: number): (findings: Findings) => Che
       else failed(`it reads 0x${value.toString(16)}, not 0x${expected.toString(16)}`);
     }),
   });
-}
-
-/** How the reset of a queue goes on, by what is written and read. */
-type ResetState = 'none' | 'enabled' | 'asked' | 'done';
-
-/** Calls back at each read of QueueReset and QueueReady, with what the driver did to this queue before. */
-function queueResets(
-  { session }: Findings,
-  look: (register: 'reset' | 'ready', state: ResetState, event: Located<MmioAccess>) => ResetState,
-): Check {
-  const queues = new MmioQueues();
-  const states = new Map<number, ResetState>();
-  return {
-    mmio: (event) => {
-      queues.follow(event);
-      const { access, offset, value } = event;
-      if (offset === Mmio.STATUS && access === 'write' && value === 0) states.clear();
-      if (offset !== Mmio.QUEUE_RESET && offset !== Mmio.QUEUE_READY) return;
-      const { selected } = queues;
-      if (access === 'write') {
-        if (offset === Mmio.QUEUE_RESET) states.set(selected, value === 1 ? 'asked' : 'none');
-        else states.set(selected, value === 1 ? 'enabled' : 'none');
-      } else if (session.has(Feature.RING_RESET)) {
-        const register = offset === Mmio.QUEUE_RESET ? 'reset' : 'ready';
-        states.set(selected, look(register, states.get(selected) ?? 'none', event));
-      }
-    },
-  };
 }
 
 /** The device's registers over MMIO (§4.2.2.1). */
@@ -146,7 +119,7 @@ export const mmioDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'ConfigGeneration changes when the configuration might be read in two states.',
-    unseen: 'It is what config.device.1 says for every transport, and judged there.',
+    check: generationChanges,
   },
   {
     id: 'mmio.device.regs.7',
@@ -155,7 +128,7 @@ export const mmioDevice: readonly Requirement[] = [
     role: 'device',
     text: 'The memory of a queue is left alone while its QueueReady is 0.',
     check: ({ session, passed, failed }) => {
-      const queues = new MmioQueues();
+      const queues = new QueueRegisters('mmio');
       /** Queues that the driver has stopped, once it has read so. */
       const stopped = new Map<number, Located>();
       const touches = (queue: number): void => {
@@ -163,7 +136,7 @@ export const mmioDevice: readonly Requirement[] = [
         if (device !== 'running' && device !== 'suspending') return;
         const since = stopped.get(queue);
         if (since !== undefined) failed(`queue ${queue} is touched, which is not ready`, since);
-        else if (queues.ready.has(queue)) passed();
+        else if (queues.enabled.has(queue)) passed();
       };
       return {
         mmio: (event) => {
@@ -185,14 +158,7 @@ export const mmioDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'With RING_RESET, QueueReset is 0 after a reset of the device.',
-    check: (findings) =>
-      queueResets(findings, (register, state, { value }) => {
-        if (register === 'reset' && state === 'none') {
-          if (value === 0) findings.passed();
-          else findings.failed('QueueReset is 1, though nobody has asked for it');
-        }
-        return state;
-      }),
+    check: isNotResetting('mmio', 'none'),
   },
   {
     id: 'mmio.device.regs.9',
@@ -200,14 +166,7 @@ export const mmioDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'With RING_RESET, QueueReset is 0 once the queue is enabled.',
-    check: (findings) =>
-      queueResets(findings, (register, state, { value }) => {
-        if (register === 'reset' && state === 'enabled') {
-          if (value === 0) findings.passed();
-          else findings.failed('QueueReset is 1 after the queue was enabled');
-        }
-        return state;
-      }),
+    check: isNotResetting('mmio', 'enabled'),
   },
   {
     id: 'mmio.device.regs.10',
@@ -223,16 +182,7 @@ export const mmioDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'QueueReset stays 1 until the reset of the queue is done.',
-    check: (findings) => {
-      let done: Located<MmioAccess> | undefined;
-      return queueResets(findings, (register, state, event) => {
-        if (register !== 'reset' || (state !== 'asked' && state !== 'done')) return state;
-        if (event.value === 0) done = event;
-        else if (state === 'done') findings.failed('QueueReset is 1 again after it was 0', done);
-        if (state === 'asked') findings.passed();
-        return event.value === 0 ? 'done' : state;
-      });
-    },
+    check: showsResetUntilDone('mmio'),
   },
   {
     id: 'mmio.device.regs.12',
@@ -240,17 +190,6 @@ export const mmioDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'When that is done, QueueReady is 0, too.',
-    check: (findings) => {
-      let done: Located<MmioAccess> | undefined;
-      return queueResets(findings, (register, state, event) => {
-        if (register === 'ready' && state === 'done') {
-          if (event.value === 0) findings.passed();
-          else findings.failed('QueueReady is 1 though the reset of the queue is done', done);
-        }
-        if (register !== 'reset' || state !== 'asked' || event.value !== 0) return state;
-        done = event;
-        return 'done';
-      });
-    },
+    check: isDisabledByReset('mmio'),
   },
 ];

@@ -2,7 +2,8 @@ import { MMIO_MAGIC, MMIO_VERSION, Mmio, MmioInterrupt } from '../../spec/mmio.t
 import { isNatural } from '../config-fields.ts';
 import type { Check, Findings, Requirement } from '../rule.ts';
 import type { Located, MmioAccess } from '../trace.ts';
-import { at, MmioQueues, registerAt, SETTINGS } from './mmio-registers.ts';
+import { at, registerAt, SETTINGS } from './mmio-registers.ts';
+import { QueueRegisters } from './queue-registers.ts';
 
 const KNOWN = MmioInterrupt.USED_BUFFER | MmioInterrupt.CONFIG_CHANGE;
 
@@ -172,7 +173,7 @@ export const mmioDriver: readonly Requirement[] = [
     role: 'driver',
     text: 'QueueSize is at most QueueSizeMax.',
     check: ({ passed, failed }) => {
-      const queues = new MmioQueues();
+      const queues = new QueueRegisters('mmio');
       const largest = new Map<number, Located<MmioAccess>>();
       return {
         mmio: (event) => {
@@ -194,12 +195,12 @@ export const mmioDriver: readonly Requirement[] = [
     role: 'driver',
     text: 'Size and addresses of a queue are left alone while it is ready.',
     check: ({ passed, failed }) => {
-      const queues = new MmioQueues();
+      const queues = new QueueRegisters('mmio');
       return {
         mmio: (event) => {
           queues.follow(event);
           if (!SETTINGS.has(event.offset)) return;
-          const since = queues.ready.get(queues.selected);
+          const since = queues.enabled.get(queues.selected);
           if (since === undefined) passed();
           else
             failed(
@@ -225,7 +226,7 @@ export const mmioDriver: readonly Requirement[] = [
     role: 'driver',
     text: 'QueueReady is read back after that.',
     check: ({ passed, failed }) => {
-      const queues = new MmioQueues();
+      const queues = new QueueRegisters('mmio');
       let stopped: Located | undefined;
       return {
         mmio: (event) => {

@@ -60,22 +60,6 @@ export const SHARED_MEMORY: ReadonlySet<number> = new Set([
   ...[SHM_LEN, SHM_BASE].flatMap((low) => [low, low + 4]),
 ]);
 
-/** Follows QueueSel and QueueReady: which queue is meant, and which are ready, by the write that made them so. */
-export class MmioQueues {
-  selected = 0;
-  readonly ready: Map<number, Located> = new Map();
-
-  follow(event: Located<MmioAccess>): void {
-    const { access, offset, value } = event;
-    if (access === 'read') return;
-    if (offset === Mmio.QUEUE_SEL) this.selected = value;
-    else if (offset === Mmio.STATUS && value === 0) this.ready.clear();
-    else if (offset === Mmio.QUEUE_READY && value === 1) this.ready.set(this.selected, event);
-    // What is being reset is the device's no more, even if it shows so later.
-    else if (offset === Mmio.QUEUE_READY || offset === Mmio.QUEUE_RESET) this.ready.delete(this.selected);
-  }
-}
-
 /** A handler that is called for accesses of one kind to one register. */
 export function at(
   access: 'read' | 'write',

@@ -1,7 +1,15 @@
 import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
 import { MMIO_MAGIC, Mmio } from '../../../../src/spec/mmio.ts';
-import { goesOn, type RuleTraces, type TracesByRule, taken, used } from '../../../support/trace-events.ts';
+import {
+  configRead,
+  generation,
+  goesOn,
+  type RuleTraces,
+  type TracesByRule,
+  taken,
+  used,
+} from '../../../support/trace-events.ts';
 
 const get = (offset: number, value: number, width = 4): TraceEvent => {
   return { kind: 'mmio', access: 'read', offset, width, value };
@@ -36,6 +44,10 @@ const ofDevice: Readonly<Record<string, Pick<RuleTraces, 'pass' | 'fail'>>> = {
   'mmio.device.regs.5': {
     pass: [set(Mmio.STATUS, 0), get(Mmio.STATUS, 0), status(0)],
     fail: [set(Mmio.STATUS, 0), get(Mmio.STATUS, 0), status(1)],
+  },
+  'mmio.device.regs.6': {
+    pass: [generation(1), configRead(0, 8), configRead(0, 9), generation(2)],
+    fail: [generation(1), configRead(0, 8), configRead(0, 9), generation(1)],
   },
   'mmio.device.regs.7': {
     pass: [...goesOn(), ...enables, taken(0)],
