@@ -26,7 +26,7 @@ export function prepareDriverCase(
   run(): Promise<void>;
 } {
   const bench = makeVariedBench({ ...device, offer });
-  const driver = new BlockDriver(bench.transport, bench.allocator, { queueSize: 16 });
+  const driver = new BlockDriver(bench.transport, bench.allocator, { queueSize: 16, resetLimitMs: 100 });
   return { trace: bench.trace, run: () => run(driver, bench) };
 }
 
