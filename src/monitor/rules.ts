@@ -4,6 +4,7 @@ import { init } from './chapters/init.ts';
 import { mmioDevice } from './chapters/mmio-device.ts';
 import { mmioDriver } from './chapters/mmio-driver.ts';
 import { mmioOperation } from './chapters/mmio-operation.ts';
+import { pciNotify } from './chapters/pci-notify.ts';
 import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
 import { reset } from './chapters/reset.ts';
@@ -22,6 +23,7 @@ export const requirements: readonly Requirement[] = [
   ...init,
   ...suspendDriver,
   ...suspendDevice,
+  ...pciNotify,
   ...mmioDevice,
   ...mmioDriver,
   ...mmioOperation,

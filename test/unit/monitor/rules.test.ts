@@ -6,6 +6,7 @@ import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
 import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { mmioTraces } from './traces/mmio.ts';
+import { pciNotifyTraces } from './traces/pci-notify.ts';
 import { suspendTraces } from './traces/suspend.ts';
 
 const traces: TracesByRule = {
@@ -17,6 +18,7 @@ const traces: TracesByRule = {
   ...initTraces,
   ...suspendTraces,
   ...mmioTraces,
+  ...pciNotifyTraces,
 };
 
 /** How many sentences the standard has of each kind; they are counted from 1. */
@@ -40,6 +42,10 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'init.driver.cleanup': 2,
   'suspend.driver': 6,
   'suspend.device': 12,
+  'notify.driver.pci': 6,
+  'notify.device.pciused': 1,
+  'notify.device.pcicfgchg': 1,
+  'notify.driver.pcicfgchg': 1,
   'mmio.device.regs': 12,
   'mmio.driver.regs': 23,
   'mmio.driver.init': 6,
