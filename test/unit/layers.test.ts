@@ -42,7 +42,7 @@ const PLATFORM: Readonly<Record<string, readonly string[]>> = {
   'storage/nbd': [],
   'storage/node/': ['fs-native-extensions'],
   'hosts/loopback/node': [],
-  'hosts/qtest/': ['koffi'],
+  'hosts/qtest/': [],
   'hosts/vfio-user/': [],
   'hosts/vhost-user/': [],
   'unix/': ['koffi'],
