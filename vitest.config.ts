@@ -33,7 +33,7 @@ export default defineConfig({
           exclude: [
             ...configDefaults.exclude,
             ...(hasCompiler ? [] : needCompiler),
-            ...(hasNbdkit ? [] : ['test/storage/nbd.test.ts']),
+            ...(hasNbdkit ? [] : ['test/storage/nbd*.test.ts']),
           ],
           testTimeout: SLOW_MS,
           hookTimeout: SLOW_MS,
