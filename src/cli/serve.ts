@@ -34,7 +34,7 @@ Over vfio-user (QEMU 10.1 and later) the whole PCI function is served, so that a
   virtio serve block --image disk.img --vfio-user /tmp/disk.sock
   qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/disk.sock"}}'
 
-SIGTERM and SIGINT let what is in processing end, then close. Events are lines of JSON on standard output.
+SIGTERM and SIGINT let what is in processing end, for 5 s at most, then close. Events are lines of JSON on standard output.
 
 Exit code: 0 when it was ended by a signal; 1 when something failed; 2 for a wrong command line.`;
 

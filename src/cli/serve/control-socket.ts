@@ -26,7 +26,8 @@ const MOST_LINE_CHARACTERS = 16 << 20;
 /** Serves the commands of a disk server at a Unix socket. Throws TransportError when it cannot be had. */
 export async function serveControl(path: string, disk: DiskServer): Promise<{ close(): void }> {
   const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
+  // Who has asked may say that that was all, as `nc -N` does, and still wait for answers.
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
     void converse(socket, disk);
@@ -52,6 +53,7 @@ async function converse(socket: Socket, disk: DiskServer): Promise<void> {
       if (!socket.writable) return;
       socket.write(`${JSON.stringify(answer)}\n`);
     }
+    socket.end();
   } catch {
     // Whoever asked is gone.
   }

@@ -39,7 +39,7 @@ export interface DiskServer {
   save(): Promise<unknown>;
   restore(state: unknown): Promise<void>;
   resize(bytes: number): Promise<void>;
-  /** Lets what is in processing end, then closes socket and image. */
+  /** Lets what is in processing end, for 5 s at most, then closes socket and image. Rejects when it did not end. */
   close(): Promise<void>;
 }
 
@@ -51,6 +51,8 @@ export interface DiskServerOptions extends ImageOptions {
   /** Something happened that is worth a line in a log. */
   readonly onEvent: (event: string, details?: Readonly<Record<string, unknown>>) => void;
 }
+
+const CLOSE_LIMIT_MS = 5000;
 
 export function serveDisk(options: DiskServerOptions): Promise<DiskServer> {
   return options.protocol === 'vhost-user' ? serveOverVhostUser(options) : serveOverVfioUser(options);
@@ -120,8 +122,13 @@ async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer
     restore: async (state) => fn.restore(state),
     resize: (bytes) => served.resize(bytes),
     close: async () => {
-      await server.close();
-      await served.close();
+      try {
+        // What is in processing ends in the guest's sight, as over vhost-user.
+        if (!device.paused) await device.pause(CLOSE_LIMIT_MS);
+      } finally {
+        await server.close();
+        await served.close();
+      }
     },
   };
 }
