@@ -34,7 +34,7 @@ static int virtblk_suspend_quiesce(struct virtio_device *vdev, unsigned long tim
 			virtblk_suspend_thaw(q);
 			return -ETIMEDOUT;
 		}
-		/* Requests that come now are kept in the queue, so that nobody waits for a frozen one. */
+		/* Requests that come now stay in the queue: nobody waits for a frozen one. */
 		blk_mq_quiesce_queue(q);
 		virtblk_suspend_thaw(q);
 	} else {
@@ -52,7 +52,7 @@ static void virtblk_suspend_unquiesce(struct virtio_device *vdev)
 	blk_mq_unquiesce_queue(vblk->disk->queue);
 }
 
-/* Takes back what the device has not used, to be handed to it again. The device was reset, or is gone. */
+/* Takes back what the device, reset or gone, has not used, to be handed to it again. */
 static void virtblk_suspend_take_back(struct virtio_blk *vblk)
 {
 	int i;
@@ -108,7 +108,7 @@ static int virtblk_suspend_freeze(struct virtio_device *vdev)
 	}
 
 	virtio_reset_device(vdev);
-	/* Some kernels break the queues at a reset, to be safe from late interrupts; there are none now. */
+	/* Some kernels break the queues at a reset, for late interrupts; there are none now. */
 	__virtio_unbreak_device(vdev);
 	virtblk_suspend_take_back(vblk);
 	flush_work(&vblk->config_work);
@@ -178,7 +178,7 @@ static blk_status_t virtblk_suspend_queue_rq(struct blk_mq_hw_ctx *hctx,
 	return virtio_queue_rq(hctx, bd);
 }
 
-/* What stays in the list comes to queue_rq, one by one. The list was a macro's before it became a type. */
+/* What stays in the list comes to queue_rq, one by one. Older kernels have no type for it. */
 #ifdef rq_list_peek
 static void virtblk_suspend_queue_rqs(struct request **rqlist)
 {

@@ -40,7 +40,7 @@ struct virtcons_suspend_kept {
 static LIST_HEAD(virtcons_suspend_kept);
 static DEFINE_SPINLOCK(virtcons_suspend_kept_lock);
 
-/* Some device was not told of a change of some port. From then on each is told after each suspend. */
+/* Some device was not told of a port's change. From then on each is told after each suspend. */
 static bool virtcons_suspend_unsaid;
 
 /* True when the queues of a port are gone, for a while or for good. */
@@ -107,7 +107,7 @@ static void virtcons_suspend_forget(struct virtcons_suspend_kept *kept)
 	kfree(kept);
 }
 
-/* True when a received buffer need not be asked of the queue: it is another one, or there is none. */
+/* True when the queue need not be asked for a received buffer: it is another, or there is none. */
 static bool virtcons_suspend_received(struct port *port, struct port_buffer **buf)
 {
 	struct virtcons_suspend_kept *kept;
@@ -250,7 +250,7 @@ static const struct virtio_suspend_ops virtcons_suspend_ops = {
 	.abandon = virtcons_suspend_abandon,
 };
 
-/* What was received is still to be read; what was not sent, as far as the device said, is sent again. */
+/* What was received is still to be read; what the device did not take is sent again. */
 static void virtcons_suspend_take_back(struct port *port)
 {
 	struct port_buffer *buf;

@@ -50,7 +50,7 @@ static int virtnet_suspend_quiesce(struct virtio_device *vdev, unsigned long tim
 		virtnet_close(dev);
 	rtnl_unlock();
 
-	/* Frames that another device redirects here, and control commands sent in atomic context. */
+	/* Frames that another device redirects here, and control commands in atomic context. */
 	synchronize_net();
 	return 0;
 }
@@ -110,7 +110,7 @@ static int virtnet_suspend_freeze(struct virtio_device *vdev)
 		return virtnet_freeze(vdev);
 	}
 
-	/* All of the stock function but what was done to quiesce the device. Frames on their way are lost. */
+	/* The stock function, but for what quiesced the device. Frames on their way are lost. */
 	virtnet_cpu_notif_remove(vi);
 	remove_vq_common(vi);
 	return 0;
@@ -184,7 +184,8 @@ static netdev_tx_t virtnet_suspend_start_xmit(struct sk_buff *skb, struct net_de
 	return start_xmit(skb, dev);
 }
 
-static int virtnet_suspend_xdp_xmit(struct net_device *dev, int n, struct xdp_frame **frames, u32 flags)
+static int virtnet_suspend_xdp_xmit(struct net_device *dev, int n, struct xdp_frame **frames,
+				    u32 flags)
 {
 	if (unlikely(!netif_device_present(dev)))
 		return -ENETDOWN;

@@ -129,7 +129,7 @@ static unsigned long virtio_suspend_timeout(void)
 	return max(1UL, msecs_to_jiffies(READ_ONCE(suspend_timeout_ms)));
 }
 
-/* Reads the status until it shows @wanted of the two bits. The device was told once and is not told again. */
+/* Reads the status until it shows @wanted of the two bits. The device is told once, never again. */
 static int virtio_suspend_wait(struct virtio_suspend *vs, u8 wanted)
 {
 	unsigned long deadline = jiffies + virtio_suspend_timeout();
@@ -587,7 +587,7 @@ static int virtio_suspend_pm_suspend(struct device *dev)
 			pci_save_state(to_pci_dev(dev));
 		return 0;
 	}
-	/* A device that is lost needs nothing. One that would be waited for now would be so again. */
+	/* A lost device needs nothing. One that would be waited for now would be so again. */
 	if (vs->state == VIRTIO_LOST)
 		return 0;
 	if (err == -EBUSY)

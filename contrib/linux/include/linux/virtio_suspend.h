@@ -84,7 +84,7 @@ void virtio_suspend_stand_by(struct virtio_device *vdev);
  */
 bool virtio_suspend_held(struct virtio_device *vdev);
 
-/* True while a recovery goes on, when the queues themselves come and go, and after one that failed. */
+/* True during a recovery, when the queues themselves come and go, and after one that failed. */
 bool virtio_suspend_away(struct virtio_device *vdev);
 
 /* Around a write to configuration space: false when the device may not be written now. */

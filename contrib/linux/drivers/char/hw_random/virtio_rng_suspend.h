@@ -50,6 +50,7 @@ static void virtrng_suspend_unquiesce(struct virtio_device *vdev)
 {
 	struct virtrng_info *vi = vdev->priv;
 
+	/* Pairs with smp_store_release() where the device's bytes are received. */
 	if (vi->data_idx && !smp_load_acquire(&vi->data_avail))
 		request_entropy(vi);
 }
