@@ -4,6 +4,8 @@ import { init } from './chapters/init.ts';
 import { mmioDevice } from './chapters/mmio-device.ts';
 import { mmioDriver } from './chapters/mmio-driver.ts';
 import { mmioOperation } from './chapters/mmio-operation.ts';
+import { pciCommonDevice } from './chapters/pci-common-device.ts';
+import { pciCommonDriver } from './chapters/pci-common-driver.ts';
 import { pciNotify } from './chapters/pci-notify.ts';
 import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
@@ -23,6 +25,8 @@ export const requirements: readonly Requirement[] = [
   ...init,
   ...suspendDriver,
   ...suspendDevice,
+  ...pciCommonDevice,
+  ...pciCommonDriver,
   ...pciNotify,
   ...mmioDevice,
   ...mmioDriver,

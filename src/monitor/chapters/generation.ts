@@ -5,7 +5,11 @@ import type { Located } from '../trace.ts';
  * The generation is another one after a field has been read that has changed since it was read before (§2.5). What the driver
  * itself has written, or brought about by a step of its initialisation, is no such change.
  */
-export function generationChanges({ passed, failed }: Findings): Check {
+export function generationChanges(transport: 'mmio' | 'pci'): (findings: Findings) => Check {
+  return (findings) => (findings.session.header.transport === transport ? follow(findings) : {});
+}
+
+function follow({ passed, failed }: Findings): Check {
   /** What was read of each field, and which generation was read before that. */
   const fields = new Map<string, { readonly value: number; readonly generation: number | undefined }>();
   let generation: number | undefined;

@@ -119,7 +119,7 @@ export const mmioDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'ConfigGeneration changes when the configuration might be read in two states.',
-    check: generationChanges,
+    check: generationChanges('mmio'),
   },
   {
     id: 'mmio.device.regs.7',

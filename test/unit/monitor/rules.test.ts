@@ -6,6 +6,7 @@ import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
 import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { mmioTraces } from './traces/mmio.ts';
+import { pciCommonTraces } from './traces/pci-common.ts';
 import { pciNotifyTraces } from './traces/pci-notify.ts';
 import { suspendTraces } from './traces/suspend.ts';
 
@@ -19,6 +20,7 @@ const traces: TracesByRule = {
   ...suspendTraces,
   ...mmioTraces,
   ...pciNotifyTraces,
+  ...pciCommonTraces,
 };
 
 /** How many sentences the standard has of each kind; they are counted from 1. */
@@ -46,6 +48,10 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'notify.device.pciused': 1,
   'notify.device.pcicfgchg': 1,
   'notify.driver.pcicfgchg': 1,
+  'pci.device.common': 17,
+  'pci.driver.common': 11,
+  'pci.driver.layout': 2,
+  'pci.device.layout': 1,
   'mmio.device.regs': 12,
   'mmio.driver.regs': 23,
   'mmio.driver.init': 6,
