@@ -4,10 +4,13 @@ const FIRST_MS = 0.008;
 const MOST_MISSES = 4;
 const REST_MS = 100;
 
+/** What came of looking: `preempted` when others needed the processor. */
+export type LookResult = 'found' | 'nothing' | 'preempted';
+
 /**
  * How long a thread looks at its queues before it sleeps. It doubles when a kick came soon after the thread slept, and is
- * nothing when none came: an idle device takes no processor. Kicks that come only once the thread sleeps, time after time,
- * say that the driver needs the same processor, or takes longer than looking may last: then there is none for a while.
+ * nothing when none came: an idle device takes no processor. Where others need the processor, the driver perhaps among them,
+ * there is no looking for a while; nor when kicks come only once the thread sleeps, time after time.
  */
 export class Patience {
   readonly #mostMs: number;
@@ -25,7 +28,8 @@ export class Patience {
   }
 
   /** The thread has looked for as long as that. */
-  looked(result: 'found' | 'nothing'): void {
+  looked(result: LookResult, now: number): void {
+    if (result === 'preempted') this.#restsUntil = now + REST_MS;
     this.#misses = result === 'found' || this.#ms < this.#mostMs ? 0 : this.#misses + 1;
   }
 

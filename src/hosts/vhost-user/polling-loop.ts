@@ -1,7 +1,7 @@
 import { whenReadable } from '../../unix/poller.ts';
 import type { BackEnd } from './back-end.ts';
 import type { LoopClock } from './loop-clock.ts';
-import { Patience } from './patience.ts';
+import { type LookResult, Patience } from './patience.ts';
 
 export interface PollingLoopOptions {
   readonly backEnd: BackEnd;
@@ -17,6 +17,8 @@ export interface PollingLoopOptions {
 const LOOKS = 64;
 /** So many buffers in a row, and the clock is read as well. */
 const BUFFERS = 64;
+/** Looks at empty rings that took so long were not all that the processor did. */
+const PREEMPTED_MS = 0.25;
 /** Messages of the front-end wait no longer than this while the queues are looked at. */
 const MESSAGES_EVERY_MS = 0.03;
 
@@ -29,7 +31,7 @@ export async function runPollingLoop(options: PollingLoopOptions): Promise<void>
   const looking = pollUs > 0;
   const patience = new Patience(pollUs / 1000);
   while (!ended()) {
-    if (patience.ms > 0) patience.looked(look(backEnd, patience.ms));
+    if (patience.ms > 0) patience.looked(look(backEnd, patience.ms), clock.now());
     // Asks for kicks, and takes what came before that was seen.
     if (looking) backEnd.device.service.scan();
     clock.run();
@@ -44,10 +46,11 @@ export async function runPollingLoop(options: PollingLoopOptions): Promise<void>
   }
 }
 
-/** Takes what is there until nothing has come for `pollMs`; whether there was something at all. */
-function look(backEnd: BackEnd, pollMs: number): 'found' | 'nothing' {
+/** Takes what is there until nothing has come for `pollMs`, or somebody else needs the processor. */
+function look(backEnd: BackEnd, pollMs: number): LookResult {
   const { service } = backEnd.device;
   const start = performance.now();
+  let before = start;
   let lastFound = start;
   let lastTurn = start;
   for (;;) {
@@ -55,11 +58,13 @@ function look(backEnd: BackEnd, pollMs: number): 'found' | 'nothing' {
     for (let n = 0; n < LOOKS && buffers < BUFFERS; n++) buffers += service.poll();
     const now = performance.now();
     if (buffers > 0) lastFound = now;
+    else if (now - before > PREEMPTED_MS) return 'preempted';
     else if (now - lastFound >= pollMs) break;
+    before = now;
     if (now - lastTurn < MESSAGES_EVERY_MS) continue;
     backEnd.turn(0, { looking: true });
     if (!backEnd.mayBlock) break;
-    lastTurn = performance.now();
+    before = lastTurn = performance.now();
   }
   return lastFound > start ? 'found' : 'nothing';
 }

@@ -1,4 +1,5 @@
 import { BlockDevice, type Disk, type DiskRequest, defaultTopology } from 'virtio-ts/devices/block';
+import { openMappedDisk } from 'virtio-ts/storage/mapped';
 
 /** A disk that does nothing, at once: what is left is the way to it and back. */
 class NullDisk implements Disk {
@@ -18,4 +19,9 @@ class NullDisk implements Disk {
   }
 }
 
-export default (): { type: BlockDevice } => ({ type: new BlockDevice(new NullDisk()) });
+/** The device of the vhost suite: an image in memory, or nothing at all. */
+export default async ({ image }: { readonly image?: string }): Promise<{ type: BlockDevice }> => {
+  return {
+    type: new BlockDevice(image === undefined ? new NullDisk() : await openMappedDisk(image, { locking: 'none' })),
+  };
+};
