@@ -1,13 +1,21 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { checkCommand } from './check.ts';
-import { controlCommands } from './control.ts';
-import { demoCommand } from './demo.ts';
 import { ExitCode } from './exit-code.ts';
-import { guestCommand } from './guest.ts';
-import { runCommand } from './run.ts';
-import { serveCommand } from './serve.ts';
+
+type AddCommands = (program: Command) => void;
+
+const control = async (): Promise<AddCommands> => (await import('./control.ts')).controlCommands;
+
+/** By the name of a command what adds it. Only what is asked for is loaded: a server keeps all of it in memory. */
+const commands: Readonly<Record<string, () => Promise<AddCommands>>> = {
+  demo: async () => (await import('./demo.ts')).demoCommand,
+  run: async () => (await import('./run.ts')).runCommand,
+  guest: async () => (await import('./guest.ts')).guestCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  ...{ status: control, pause: control, continue: control, save: control, restore: control, resize: control },
+};
 
 const { version, description } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -25,13 +33,14 @@ const program = new Command('virtio')
   .showHelpAfterError('(virtio --help says what there is)')
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
-demoCommand(program);
-runCommand(program);
-guestCommand(program);
-checkCommand(program);
-serveCommand(program);
-controlCommands(program);
+for (const add of await wantedCommands(process.argv[2])) add(program);
 refuseWithHint(program, 'virtio');
+
+/** All of them for what is none, so that help and hints know them. */
+async function wantedCommands(name = ''): Promise<Iterable<AddCommands>> {
+  const wanted = Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
+  return new Set(await Promise.all(wanted.map((load) => load())));
+}
 
 /** Commands, and those below them, end like the program itself, and say where there is help. */
 function refuseWithHint(parent: Command, name: string): void {
