@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BlockDriver } from '../../src/devices/block/driver.ts';
 import { VfioUserClient } from '../../src/hosts/vfio-user/client.ts';
@@ -11,8 +12,14 @@ import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { DeviceId } from '../../src/spec/device-ids.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { pattern } from '../support/rig.ts';
+import { mappablePlaces } from '../unit/storage/mappable-places.ts';
 import { simpleReply, TestNbdServer } from '../unit/storage/nbd/nbd-server.ts';
 import { type Running, start, virtio, workFolder } from './virtio.ts';
+
+/** Not every file system keeps room for what is written to memory. */
+const canBeMapped = mappablePlaces.some(({ place }) => place === tmpdir());
+if (!canBeMapped)
+  console.warn('skipped: an image that is mapped, as the folder for temporary files is not on ext4 or tmpfs');
 
 const PROTOCOLS = ['vhost-user', 'vfio-user'] as const;
 type Protocol = (typeof PROTOCOLS)[number];
@@ -202,7 +209,7 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     await driver.write(0, pattern(512));
   });
 
-  it('can be mapped', async () => {
+  it.skipIf(!canBeMapped)('can be mapped', async () => {
     const served = await serve(protocol, places(), ['--mapped']);
     const driver = await drive(protocol, served.socket);
     await driver.write(3, pattern(4096));
@@ -229,6 +236,9 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
       expect(nbd.stable.subarray(sector * 512, sector * 512 + 4096)).toEqual(pattern(4096, sector));
     }
     await served.server.says(/"event":"nbd-reconnected","repeated":\d/);
+    // While nothing is in flight it is noticed at the next request, at the latest.
+    nbd.crash();
+    expect(await driver.read(8, 4096)).toEqual(pattern(4096, 8));
     expect(await status(served.control)).toMatchObject({ image: nbd.uri, disk: { bytes: IMAGE_BYTES, errors: 0 } });
     const resized = await virtio(['resize', served.control, '2M']);
     expect(resized).toMatchObject({ code: 1, stderr: expect.stringMatching(/is resized by its server/) });

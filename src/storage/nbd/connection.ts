@@ -238,7 +238,7 @@ export class NbdConnection {
     const name = Object.entries(CommandType).find(([, value]) => value === type)?.[0] ?? type;
     const why = serverErrors[number] ?? `error ${number}`;
     return new TransportError(
-      `NBD server ${this.#server}: ${name} of ${length} bytes at ${position}: ${why}${said === '' ? '' : ` ("${said}")`}`,
+      `NBD server ${this.#server}: ${name} of ${length} bytes at ${position}: ${why}${said === '' ? '' : ` (${JSON.stringify(said)})`}`,
     );
   }
 

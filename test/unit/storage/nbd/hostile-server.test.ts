@@ -1,10 +1,11 @@
 import { createServer } from 'node:net';
+import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { TransportError } from '../../../../src/spec/fault.ts';
 import { readDisk } from '../../../../src/storage/index.ts';
-import { ChunkType, Info, Option, OptionReply } from '../../../../src/storage/nbd/layout.ts';
+import { ChunkType, Info, Magic, Option, OptionReply } from '../../../../src/storage/nbd/layout.ts';
 import { openNbdDisk } from '../../../../src/storage/nbd.ts';
-import { expectSame, pattern } from '../disk-model.ts';
+import { expectSame, pattern, seed } from '../disk-model.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import {
   ALL_FLAGS,
@@ -107,6 +108,42 @@ const nobody = { cookie: Buffer.from('ffffffff00000000', 'hex') };
 const data = (at: number, length: number): Buffer => Buffer.concat([words('u64', at), Buffer.alloc(length, 'x')]);
 
 type Answer = (command: Command) => Buffer;
+
+describe(`a server that says anything (seed ${seed})`, () => {
+  const anything = fc.uint8Array({ minLength: 20, maxLength: 200 });
+
+  it('before an export is agreed on is no server', () =>
+    fc.assert(
+      fc.asyncProperty(anything, fc.boolean(), async (noise, isFirst) => {
+        const said = Buffer.from(noise);
+        const server = await serve(isFirst ? { greeting: said } : { onOption: () => said });
+        await expect(openNbdDisk(server.uri, { limits })).rejects.toThrow(TransportError);
+      }),
+      { seed, numRuns: 60 },
+    ));
+
+  it('in place of answers fails what it was asked for', () =>
+    fc.assert(
+      fc.asyncProperty(anything, fc.boolean(), fc.boolean(), async (noise, structured, hasMagic) => {
+        const server = await serve({ structured });
+        const disk = await openNbdDisk(server.uri, { limits });
+        const magic = words('u32', structured ? Magic.STRUCTURED_REPLY : Magic.SIMPLE_REPLY);
+        server.onCommand = ({ socket, cookie }) => {
+          const said = Buffer.from(noise);
+          if (hasMagic) {
+            magic.copy(said);
+            cookie.copy(said, 8);
+          }
+          socket.write(said);
+        };
+        // A simple reply with the number 0 is an answer, whatever follows.
+        const isAnswer = hasMagic && !structured && noise.subarray(4, 8).every((byte) => byte === 0);
+        if (!isAnswer) await expect(readDisk(disk, 4096, 1024)).rejects.toThrow(TransportError);
+        await disk.close();
+      }),
+      { seed, numRuns: 60 },
+    ));
+});
 
 describe('a server that breaks the protocol', () => {
   it.each<[string, boolean, Answer, string]>([
