@@ -95,14 +95,20 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
   const socket = resolve((options.vhostUser ?? options.vfioUser)!);
   const image = isNbdUri(options.image) ? options.image : resolve(options.image);
   const { queues, pollUs, readOnly = false, mapped = false } = options;
-  const disk = await serveDisk({ protocol, socket, image, readOnly, mapped, queues, pollUs, onEvent: log });
+  let onLost!: (error: Error) => void;
+  const lost = new Promise<never>((_, reject) => {
+    onLost = reject;
+  });
+  // It is looked at below, once there is something to close.
+  lost.catch(() => {});
+  const disk = await serveDisk({ protocol, socket, image, readOnly, mapped, queues, pollUs, onEvent: log, onLost });
   const closers: { close(): unknown }[] = [disk];
   try {
     if (options.control !== undefined) closers.push(await serveControl(resolve(options.control), disk));
     if (options.metrics !== undefined) closers.push(await serveMetrics(options.metrics, disk));
     const { bytes } = (await disk.status()).disk;
     log('listening', { protocol, socket, image, bytes, readOnly, mapped, queues, pid: process.pid });
-    log('ending', { signal: await endSignal() });
+    log('ending', { signal: await Promise.race([endSignal(), lost]) });
   } finally {
     await closeAll(closers);
   }

@@ -50,6 +50,8 @@ export interface DiskServerOptions extends ImageOptions {
   readonly pollUs: number | undefined;
   /** Something happened that is worth a line in a log. */
   readonly onEvent: (event: string, details?: Readonly<Record<string, unknown>>) => void;
+  /** Nothing is served any more, though nobody has closed it. */
+  readonly onLost: (error: Error) => void;
 }
 
 const CLOSE_LIMIT_MS = 5000;
@@ -59,7 +61,7 @@ export function serveDisk(options: DiskServerOptions): Promise<DiskServer> {
 }
 
 async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServer> {
-  const { socket, image, readOnly, mapped, queues, pollUs, onEvent } = options;
+  const { socket, image, readOnly, mapped, queues, pollUs, onEvent, onLost } = options;
   const server = await serveVhostUserInWorker({
     path: socket,
     module: new URL('./vhost-image.js', import.meta.url),
@@ -67,6 +69,7 @@ async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServe
     ...(pollUs === undefined ? {} : { pollUs }),
     onEvent: ({ event, ...details }: ServerEvent) => onEvent(event, details),
     onTold: (what) => tellOfImage(what as ImageEvent, onEvent),
+    onLost,
   });
   return {
     status: async () => {

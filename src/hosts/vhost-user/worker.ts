@@ -36,6 +36,8 @@ export interface VhostUserWorkerOptions {
   readonly onEvent?: (event: ServerEvent) => void;
   /** What the module tells. */
   readonly onTold?: (what: unknown) => void;
+  /** The thread has ended without being asked to: nothing is served any more. */
+  readonly onLost?: (error: Error) => void;
 }
 
 export interface VhostUserWorker extends VhostUserServer {
@@ -69,8 +71,8 @@ export async function serveVhostUserInWorker(options: VhostUserWorkerOptions): P
     // Descriptors come from sockets, not from Node, which would warn of each that is closed.
     trackUnmanagedFds: false,
   });
-  const { onEvent = () => {}, onTold = () => {} } = options;
-  const server = new WorkerServer(options.path, worker, port1, wake, { onEvent, onTold });
+  const { onEvent = () => {}, onTold = () => {}, onLost = () => {} } = options;
+  const server = new WorkerServer(options.path, worker, port1, wake, { onEvent, onTold, onLost });
   await server.ready;
   return server;
 }
@@ -90,6 +92,8 @@ class WorkerServer implements VhostUserWorker {
   readonly #pending = new Map<number, Pending>();
   /** A thread in a foreign call is not ended by the end of the process: it has to come back from it. */
   readonly #onExit = (): void => this.#wake.signal();
+  readonly #onLost: (error: Error) => void;
+  #isServing = false;
   #next = 0;
   #lost: Error | undefined;
 
@@ -98,15 +102,20 @@ class WorkerServer implements VhostUserWorker {
     worker: Worker,
     port: MessagePort,
     wake: EventFd,
-    { onEvent, onTold }: Required<Pick<VhostUserWorkerOptions, 'onEvent' | 'onTold'>>,
+    { onEvent, onTold, onLost }: Required<Pick<VhostUserWorkerOptions, 'onEvent' | 'onTold' | 'onLost'>>,
   ) {
     this.path = path;
     this.#worker = worker;
     this.#port = port;
     this.#wake = wake;
+    this.#onLost = onLost;
     process.on('exit', this.#onExit);
     this.ready = new Promise((resolve, reject) => {
-      this.#pending.set(this.#next++, { resolve: () => resolve(), reject });
+      const serve = (): void => {
+        this.#isServing = true;
+        resolve();
+      };
+      this.#pending.set(this.#next++, { resolve: serve, reject });
     });
     port.on('message', (message: WorkerMessage) => {
       if (message.kind === 'ready') this.#settle(0, ({ resolve }) => resolve(undefined));
@@ -147,6 +156,7 @@ class WorkerServer implements VhostUserWorker {
 
   async close(limitMs?: number): Promise<void> {
     if (this.#lost !== undefined) return;
+    this.#isServing = false;
     const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
     try {
       await this.#call('close', limitMs);
@@ -184,5 +194,6 @@ class WorkerServer implements VhostUserWorker {
     process.off('exit', this.#onExit);
     this.#port.close();
     this.#wake.close();
+    if (this.#isServing) this.#onLost(error);
   }
 }

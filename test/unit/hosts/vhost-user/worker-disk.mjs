@@ -24,6 +24,7 @@ export default ({ behaviour, queues }) => {
     commands: {
       resize: (sectors) => disk.resize(sectors),
       capacity: () => disk.capacitySectors,
+      die: () => process.nextTick(() => JSON.parse('nonsense')),
     },
   };
 };

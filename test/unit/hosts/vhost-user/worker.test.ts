@@ -77,6 +77,19 @@ describe('a server in a worker', () => {
     await expect(server!.command('explode')).rejects.toThrow('there is no command "explode"');
   });
 
+  it('says so when its thread has ended by itself, and not when it is closed', async () => {
+    const lost: string[] = [];
+    const onLost = ({ message }: Error): void => void lost.push(message);
+    const options = { behaviour: 'good', queues: 1 };
+    await (await serveVhostUserInWorker({ path, module, options, onLost })).close();
+    expect(lost).toEqual([]);
+    const dying = await serveVhostUserInWorker({ path, module, options, onLost });
+    await dying.command('die').catch(() => {});
+    await expect.poll(() => lost).toEqual([expect.stringContaining(`the worker at ${path} failed: `)]);
+    await expect(dying.status()).rejects.toThrow('failed: ');
+    await dying.close();
+  });
+
   it('suspends with requests out, a hundred times', async () => {
     const driver = await start('good', 50);
     for (let round = 0; round < 100; round++) {
