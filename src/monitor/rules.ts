@@ -1,4 +1,8 @@
+import { blockInit } from './chapters/block-init.ts';
+import { blockOperation } from './chapters/block-operation.ts';
 import { config } from './chapters/config.ts';
+import { consoleDevice } from './chapters/console.ts';
+import { entropy } from './chapters/entropy.ts';
 import { features } from './chapters/features.ts';
 import { init } from './chapters/init.ts';
 import { mmioDevice } from './chapters/mmio-device.ts';
@@ -31,6 +35,10 @@ export const requirements: readonly Requirement[] = [
   ...mmioDevice,
   ...mmioDriver,
   ...mmioOperation,
+  ...blockInit,
+  ...blockOperation,
+  ...consoleDevice,
+  ...entropy,
   ...reservedFeatures,
 ];
 

@@ -56,9 +56,12 @@ function words(kind: 'features.device' | 'features.driver', set: FeatureSet): Tr
     .filter(({ word, bits }) => word < 2 || bits !== 0);
 }
 
-/** What the device offers, besides VERSION_1. */
+/** As a block device should, the one of these traces can flush. */
+const FLUSH = 9;
+
+/** What the device offers, besides VERSION_1 and FLUSH. */
 export const offers = (...bits: number[]): TraceEvent[] =>
-  words('features.device', featureSet(Feature.VERSION_1, ...bits));
+  words('features.device', featureSet(Feature.VERSION_1, FLUSH, ...bits));
 /** What the driver accepts, besides VERSION_1. */
 export const accepts = (...bits: number[]): TraceEvent[] =>
   words('features.driver', featureSet(Feature.VERSION_1, ...bits));

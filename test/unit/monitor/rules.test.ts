@@ -5,6 +5,7 @@ import { requirements, rules } from '../../../src/monitor/rules.ts';
 import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
 import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
+import { deviceTypeTraces } from './traces/device-types.ts';
 import { mmioTraces } from './traces/mmio.ts';
 import { pciCommonTraces } from './traces/pci-common.ts';
 import { pciNotifyTraces } from './traces/pci-notify.ts';
@@ -19,6 +20,7 @@ const traces: TracesByRule = {
   ...initTraces,
   ...suspendTraces,
   ...mmioTraces,
+  ...deviceTypeTraces,
   ...pciNotifyTraces,
   ...pciCommonTraces,
 };
@@ -56,6 +58,16 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'mmio.driver.regs': 23,
   'mmio.driver.init': 6,
   'notify.driver.mmio': 3,
+  'blk.driver.init': 11,
+  'blk.device.init': 18,
+  'blk.driver.op': 26,
+  'blk.device.op': 41,
+  'console.device.init': 2,
+  'console.driver.op': 2,
+  'console.device.multiport': 2,
+  'console.driver.multiport': 4,
+  'rng.driver': 2,
+  'rng.device': 2,
 };
 
 function judge(events: readonly TraceEvent[], over: Partial<TraceHeader> = {}): readonly Verdict[] {

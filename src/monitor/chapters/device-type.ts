@@ -1,0 +1,23 @@
+import type { Check, Findings, Level, Unseen } from '../rule.ts';
+import type { Role } from '../trace.ts';
+
+/** A check that is for devices of one type alone. */
+export function ofType(device: number, check: (findings: Findings) => Check): (findings: Findings) => Check {
+  return (findings) => (findings.session.header.device === device ? check(findings) : {});
+}
+
+/** Sentences of one section that no trace can show, with one reason for all of them. */
+export function unseenOf(
+  { prefix, section, role }: { readonly prefix: string; readonly section: string; readonly role: Role },
+  unseen: string,
+  sentences: Readonly<Record<number, readonly [level: Level, text: string]>>,
+): readonly Unseen[] {
+  return Object.entries(sentences).map(([n, [level, text]]) => {
+    return { id: `${prefix}.${n}`, section, role, level, text, unseen };
+  });
+}
+
+/** What somebody may do, nobody can fail to. */
+export const PERMISSION = 'A permission, which nobody can break.';
+/** Of buffers, a trace has the lengths. */
+export const CONTENTS = 'It is about what buffers hold, and of those a trace has the lengths alone.';
