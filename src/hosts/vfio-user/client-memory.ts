@@ -1,7 +1,7 @@
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import { PAGE_BYTES } from '../../unix/arena.ts';
 import { closeFd, memfd } from '../../unix/file-descriptor.ts';
-import { dmaWindows, type Window } from './dma-windows.ts';
+import { type Window, windows } from '../../unix/windows.ts';
 
 /** Memory of a driver that a device in another process can map, too. */
 export class ClientMemory {
@@ -20,7 +20,7 @@ export class ClientMemory {
     }
     this.bytes = bytes;
     this.fd = memfd(bytes);
-    this.#window = dmaWindows.take(bytes);
+    this.#window = windows.take(bytes);
     const { arena, offset } = this.#window;
     try {
       arena.map(offset, { fd: this.fd, fdOffset: 0, length: bytes, writable: true });
@@ -37,7 +37,7 @@ export class ClientMemory {
     for (const region of this.memory.regions) this.memory.remove(region);
     const { arena, offset, length } = this.#window;
     arena.unmap(offset, length);
-    dmaWindows.giveBack(this.#window);
+    windows.giveBack(this.#window);
     closeFd(this.fd);
   }
 }

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import type { GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
 import { type FilePiece, PAGE_BYTES } from '../../unix/arena.ts';
-import { dmaWindows, WINDOW_BYTES, type Window } from './dma-windows.ts';
+import { WINDOW_BYTES, type Window, windows } from '../../unix/windows.ts';
 import { DmaFlag, Errno, type Request } from './messages.ts';
 import { Refusal } from './refusal.ts';
 
@@ -122,11 +122,11 @@ export class DmaRegions {
   }
 
   #mapPiece(address: number, piece: FilePiece): Piece {
-    const window = dmaWindows.take(piece.length);
+    const window = windows.take(piece.length);
     try {
       window.arena.map(window.offset, piece);
     } catch (error) {
-      dmaWindows.giveBack(window);
+      windows.giveBack(window);
       throw error;
     }
     const bytes = new Uint8Array(window.arena.buffer, window.offset, window.length);
@@ -145,7 +145,7 @@ export class DmaRegions {
   /** A window is used again only when nobody can write to it for a region that is gone. */
   #release(): void {
     if (this.#inFlight() > 0) return;
-    for (const window of this.#waiting.splice(0)) dmaWindows.giveBack(window);
+    for (const window of this.#waiting.splice(0)) windows.giveBack(window);
   }
 }
 

@@ -12,7 +12,6 @@ import { FrontEnd } from './front-end.ts';
 import { FrontEndMemory } from './front-end-memory.ts';
 import type { ServerEvent, ServerStatus } from './server.ts';
 import { Session } from './session.ts';
-import { Windows } from './windows.ts';
 
 export interface BackEndOptions {
   readonly path: string;
@@ -55,7 +54,7 @@ export class BackEnd {
     this.#clock = clock;
     this.#onEvent = onEvent;
     const memory = new GuestMemory();
-    this.#memory = new FrontEndMemory(memory, new Windows(), MOST_REGIONS);
+    this.#memory = new FrontEndMemory(memory, MOST_REGIONS);
     this.device = new Device(type, memory, { offer: [Feature.RING_PACKED], clock, ...device });
     this.#onDemand = this.device.queues.some((slot) => slot.onDemand);
     this.#listener = UnixListener.listen(path);

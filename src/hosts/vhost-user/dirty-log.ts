@@ -1,7 +1,7 @@
 import type { GuestAddress, GuestMemory } from '../../memory/guest-memory.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { wholePages } from '../../unix/arena.ts';
-import type { Place, Windows } from './windows.ts';
+import { type Window, windows } from '../../unix/windows.ts';
 
 /** A bit stands for so many bytes of the guest's memory, whatever its pages are. */
 const LOGGED_BYTES = 4096;
@@ -19,13 +19,11 @@ export interface LogDescription {
  */
 export class DirtyLog {
   readonly #memory: GuestMemory;
-  readonly #windows: Windows;
-  #place: Place | undefined;
+  #window: Window | undefined;
   #bits: Uint8Array = new Uint8Array(0);
 
-  constructor(memory: GuestMemory, windows: Windows) {
+  constructor(memory: GuestMemory) {
     this.#memory = memory;
-    this.#windows = windows;
   }
 
   /** Puts a log in place of the one before. The descriptor stays the caller's. */
@@ -33,16 +31,16 @@ export class DirtyLog {
     if (bytes === 0 || bytes > MOST_LOG_BYTES || !Number.isSafeInteger(fileOffset) || fileOffset % LOGGED_BYTES !== 0) {
       throw new ProtocolError('vhost.frontend.log', `a log of ${bytes} bytes at ${fileOffset}`);
     }
-    const place = this.#windows.allocate(wholePages(bytes));
+    const window = windows.take(wholePages(bytes));
     try {
-      place.arena.map(place.offset, { fd, fdOffset: fileOffset, length: bytes, writable: true });
+      window.arena.map(window.offset, { fd, fdOffset: fileOffset, length: bytes, writable: true });
     } catch (error) {
-      this.#windows.release(place);
+      windows.release(window);
       throw error;
     }
     this.#release();
-    this.#place = place;
-    this.#bits = new Uint8Array(place.arena.buffer, place.offset, bytes);
+    this.#window = window;
+    this.#bits = new Uint8Array(window.arena.buffer, window.offset, bytes);
   }
 
   /** Whether what is written is marked from now on. */
@@ -56,8 +54,8 @@ export class DirtyLog {
   }
 
   #release(): void {
-    if (this.#place !== undefined) this.#windows.release(this.#place);
-    this.#place = undefined;
+    if (this.#window !== undefined) windows.release(this.#window);
+    this.#window = undefined;
     this.#bits = new Uint8Array(0);
   }
 

@@ -9,6 +9,7 @@ import { EventFd } from '../../unix/event-fd.ts';
 import { closeFd, memfd } from '../../unix/file-descriptor.ts';
 import { whenReadable } from '../../unix/poller.ts';
 import { UnixSocket } from '../../unix/socket.ts';
+import { type Window, windows } from '../../unix/windows.ts';
 import { DriverConnection } from './driver-connection.ts';
 import { u64, vringState } from './message-reader.ts';
 import {
@@ -22,7 +23,6 @@ import {
   VringAddress,
 } from './messages.ts';
 import { Direction } from './state-transfer.ts';
-import { type Place, Windows } from './windows.ts';
 
 export interface VhostUserTransportOptions {
   readonly path: string;
@@ -57,8 +57,6 @@ const USER_ADDRESS = 2 ** 40;
 /** Packed rings start with both wrap counters 1. */
 const FIRST_PACKED_BASE = 0x8000_8000;
 
-const windows = new Windows();
-
 /**
  * The front-end of vhost-user: a driver of ours uses a device in another process, ours or another's, over memory that the two
  * share. Where the back-end has no STATUS, the status field is this object's own, and SUSPEND cannot be had.
@@ -74,7 +72,7 @@ export class VhostUserTransport implements DriverTransport {
   #connection: DriverConnection;
   readonly #queues: (OpenQueue | undefined)[] = [];
   readonly #memoryFd: number;
-  readonly #place: Place;
+  readonly #window: Window;
   #protocol = 0n;
   #queueCount = 1;
   #offered: FeatureSet = 0n;
@@ -89,8 +87,8 @@ export class VhostUserTransport implements DriverTransport {
     this.#connection = this.#connect(options.path);
     const bytes = options.memoryBytes ?? 16 << 20;
     this.#memoryFd = memfd(bytes);
-    this.#place = windows.allocate(bytes);
-    const { arena, offset } = this.#place;
+    this.#window = windows.take(bytes);
+    const { arena, offset } = this.#window;
     arena.map(offset, { fd: this.#memoryFd, fdOffset: 0, length: bytes, writable: true });
     this.memory.add(0, new Uint8Array(arena.buffer, offset, bytes), { shared: true });
   }
@@ -229,7 +227,7 @@ export class VhostUserTransport implements DriverTransport {
     this.#channel?.watch.close();
     this.#channel?.socket.close();
     for (const region of this.memory.regions) this.memory.remove(region);
-    windows.release(this.#place);
+    windows.release(this.#window);
     closeFd(this.#memoryFd);
   }
 
@@ -252,7 +250,7 @@ export class VhostUserTransport implements DriverTransport {
       this.#queueCount = Number((await connection.ask('GET_QUEUE_NUM')).getBigUint64(0, true));
     }
     if (this.#has(ProtocolFeature.BACKEND_REQ)) await this.#openChannel();
-    await this.#tell('SET_MEM_TABLE', memoryTable(this.#place.length), [this.#memoryFd]);
+    await this.#tell('SET_MEM_TABLE', memoryTable(this.#window.length), [this.#memoryFd]);
   }
 
   #has(protocolFeature: number): boolean {

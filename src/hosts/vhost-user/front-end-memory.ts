@@ -1,7 +1,7 @@
 import type { GuestAddress, GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { PAGE_BYTES, wholePages } from '../../unix/arena.ts';
-import type { Place, Windows } from './windows.ts';
+import { WINDOW_BYTES, type Window, windows } from '../../unix/windows.ts';
 
 /** A piece of the guest's memory as the front-end describes it. */
 export interface RegionDescription {
@@ -14,9 +14,22 @@ export interface RegionDescription {
 }
 
 interface MappedRegion extends RegionDescription {
-  readonly place: Place;
-  readonly region: MemoryRegion;
+  readonly pieces: readonly Piece[];
+  readonly regions: readonly MemoryRegion[];
 }
+
+/**
+ * A part of a region that is seen, as a view ends at 4 GiB: cut where the guest's address is a multiple of that. A buffer of Linux
+ * never goes across such an address.
+ */
+interface Piece {
+  readonly guestAddress: GuestAddress;
+  readonly bytes: number;
+  readonly window: Window;
+}
+
+/** All that a front-end can share; virtual machines of today have less. */
+const MOST_BYTES = 2 ** 41;
 
 /**
  * The memory that a front-end shares: files that are mapped here, at addresses of the guest. It changes only while the device is
@@ -26,12 +39,10 @@ interface MappedRegion extends RegionDescription {
 export class FrontEndMemory {
   readonly memory: GuestMemory;
   readonly mostRegions: number;
-  readonly windows: Windows;
   #regions: MappedRegion[] = [];
 
-  constructor(memory: GuestMemory, windows: Windows, mostRegions: number) {
+  constructor(memory: GuestMemory, mostRegions: number) {
     this.memory = memory;
-    this.windows = windows;
     this.mostRegions = mostRegions;
   }
 
@@ -43,20 +54,20 @@ export class FrontEndMemory {
   /** Puts these regions, each with its descriptor, in place of all that there are. */
   replace(descriptions: readonly RegionDescription[], fds: readonly number[]): void {
     check(descriptions, this.mostRegions);
-    const places: Place[] = [];
+    const mapped: (readonly Piece[])[] = [];
     try {
-      for (const [n, description] of descriptions.entries()) places.push(this.#map(description, fds[n]!));
+      for (const [n, description] of descriptions.entries()) mapped.push(map(description, fds[n]!));
     } catch (error) {
-      for (const place of places) this.windows.release(place);
+      for (const pieces of mapped) release(pieces);
       throw error;
     }
     this.clear();
-    for (const [n, description] of descriptions.entries()) this.#add(description, places[n]!);
+    for (const [n, description] of descriptions.entries()) this.#add(description, mapped[n]!);
   }
 
   add(description: RegionDescription, fd: number): void {
     check([...this.#regions, description], this.mostRegions);
-    this.#add(description, this.#map(description, fd));
+    this.#add(description, map(description, fd));
   }
 
   /** Removes the region that has these addresses and this size. */
@@ -89,31 +100,46 @@ export class FrontEndMemory {
     );
   }
 
-  #map({ size, fileOffset }: RegionDescription, fd: number): Place {
-    const place = this.windows.allocate(wholePages(size));
-    try {
-      place.arena.map(place.offset, { fd, fdOffset: fileOffset, length: size, writable: true });
-    } catch (error) {
-      this.windows.release(place);
-      throw error;
-    }
-    return place;
-  }
-
-  #add(description: RegionDescription, place: Place): void {
-    const bytes = new Uint8Array(place.arena.buffer, place.offset, description.size);
-    const region = this.memory.add(description.guestAddress, bytes, { shared: true });
-    this.#regions.push({ ...description, place, region });
+  #add(description: RegionDescription, pieces: readonly Piece[]): void {
+    const regions = pieces.map(({ guestAddress, bytes, window }) => {
+      const view = new Uint8Array(window.arena.buffer, window.offset, bytes);
+      return this.memory.add(guestAddress, view, { shared: true });
+    });
+    this.#regions.push({ ...description, pieces, regions });
   }
 
   #remove(mapped: MappedRegion): void {
     this.#regions = this.#regions.filter((region) => region !== mapped);
-    this.memory.remove(mapped.region);
-    this.windows.release(mapped.place);
+    for (const region of mapped.regions) this.memory.remove(region);
+    release(mapped.pieces);
   }
 }
 
+function map({ guestAddress, size, fileOffset }: RegionDescription, fd: number): Piece[] {
+  const pieces: Piece[] = [];
+  try {
+    for (let done = 0; done < size; ) {
+      const from = guestAddress + done;
+      const bytes = Math.min(size - done, WINDOW_BYTES - (from % WINDOW_BYTES));
+      const window = windows.take(wholePages(bytes));
+      pieces.push({ guestAddress: from, bytes, window });
+      window.arena.map(window.offset, { fd, fdOffset: fileOffset + done, length: bytes, writable: true });
+      done += bytes;
+    }
+  } catch (error) {
+    release(pieces);
+    throw error;
+  }
+  return pieces;
+}
+
+function release(pieces: readonly Piece[]): void {
+  for (const { window } of pieces) windows.release(window);
+}
+
 function check(descriptions: readonly RegionDescription[], most: number): void {
+  const bytes = descriptions.reduce((sum, { size }) => sum + size, 0);
+  if (bytes > MOST_BYTES) throw new ProtocolError('vhost.frontend.memory.count', `${bytes} bytes of memory`);
   if (descriptions.length > most) {
     throw new ProtocolError(
       'vhost.frontend.memory.count',
@@ -123,10 +149,10 @@ function check(descriptions: readonly RegionDescription[], most: number): void {
   for (const [n, { guestAddress, userAddress, size, fileOffset }] of descriptions.entries()) {
     const end = Math.max(guestAddress, userAddress, fileOffset) + size;
     const isPages = guestAddress % PAGE_BYTES === 0 && fileOffset % PAGE_BYTES === 0;
-    if (!Number.isSafeInteger(end) || !isPages || size === 0 || size > MOST_REGION_BYTES) {
+    if (!Number.isSafeInteger(end) || !isPages || size === 0) {
       throw new ProtocolError(
         'vhost.frontend.memory.region',
-        `a region of ${size} bytes at 0x${guestAddress.toString(16)} is empty, too large or not at a page`,
+        `a region of ${size} bytes at 0x${guestAddress.toString(16)} is empty, or not at a page`,
       );
     }
     const overlapped = descriptions.slice(0, n).some((other) => {
@@ -137,5 +163,3 @@ function check(descriptions: readonly RegionDescription[], most: number): void {
     }
   }
 }
-
-const MOST_REGION_BYTES = 2 ** 32;

@@ -72,7 +72,7 @@ export class FrontEnd {
     this.#memory = memory;
     this.#rings = new Rings(device, memory, hooks);
     this.#state = new StateTransfer(device);
-    this.#log = new DirtyLog(memory.memory, memory.windows);
+    this.#log = new DirtyLog(memory.memory);
   }
 
   /** The front-end may ask to be told whether a message could be obeyed. */

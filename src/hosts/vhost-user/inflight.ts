@@ -1,9 +1,9 @@
 import { ProtocolError } from '../../spec/fault.ts';
 import { wholePages } from '../../unix/arena.ts';
+import { type Window, windows } from '../../unix/windows.ts';
 import { PackedInflight } from './inflight-packed.ts';
 import type { InflightQueue } from './inflight-queue.ts';
 import { SplitInflight } from './inflight-split.ts';
-import type { Place, Windows } from './windows.ts';
 
 /** What GET_INFLIGHT_FD and SET_INFLIGHT_FD say. */
 export interface InflightShape {
@@ -23,26 +23,24 @@ const ALIGNMENT = 64;
  * the next back-end does it again. Both sides can write it, so it is checked when it is read.
  */
 export class Inflight {
-  readonly #windows: Windows;
-  readonly #place: Place;
+  readonly #window: Window;
   readonly #shape: InflightShape;
 
   /** Maps the memory; the descriptor stays the caller's. Throws ProtocolError when it is too small for what it is to hold. */
-  constructor(windows: Windows, fd: number, shape: InflightShape) {
+  constructor(fd: number, shape: InflightShape) {
     if (shape.bytes < inflightBytes(shape) || shape.bytes > 2 ** 31) {
       throw new ProtocolError(
         'vhost.frontend.inflight.size',
         `${shape.bytes} bytes for ${shape.queues} queues in flight`,
       );
     }
-    this.#windows = windows;
     this.#shape = shape;
-    this.#place = windows.allocate(wholePages(shape.bytes));
+    this.#window = windows.take(wholePages(shape.bytes));
     try {
       const piece = { fd, fdOffset: shape.fileOffset, length: shape.bytes, writable: true };
-      this.#place.arena.map(this.#place.offset, piece);
+      this.#window.arena.map(this.#window.offset, piece);
     } catch (error) {
-      windows.release(this.#place);
+      windows.release(this.#window);
       throw error;
     }
   }
@@ -52,13 +50,13 @@ export class Inflight {
     const { queues, queueSize } = this.#shape;
     if (index >= queues || ringSize > queueSize) return undefined;
     const bytes = queueBytes(queueSize);
-    const { arena, offset } = this.#place;
+    const { arena, offset } = this.#window;
     const view = new DataView(arena.buffer, offset + index * bytes, bytes);
     return format === 'packed' ? new PackedInflight(view, ringSize) : new SplitInflight(view, ringSize);
   }
 
   close(): void {
-    this.#windows.release(this.#place);
+    windows.release(this.#window);
   }
 }
 

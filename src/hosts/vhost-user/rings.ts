@@ -63,7 +63,7 @@ export class Rings {
         'what is in flight gets another place while a ring is in use',
       );
     }
-    const next = new Inflight(this.#memory.windows, fd, shape);
+    const next = new Inflight(fd, shape);
     this.#inflight?.close();
     this.#inflight = next;
   }

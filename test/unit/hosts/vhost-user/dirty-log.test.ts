@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DirtyLog } from '../../../../src/hosts/vhost-user/dirty-log.ts';
-import { Windows } from '../../../../src/hosts/vhost-user/windows.ts';
 import { GuestMemory } from '../../../../src/memory/guest-memory.ts';
 import { TransportError } from '../../../../src/spec/fault.ts';
 import { Arena } from '../../../../src/unix/arena.ts';
@@ -8,7 +7,6 @@ import { closeFd, memfd } from '../../../../src/unix/file-descriptor.ts';
 
 const LOG_BYTES = 16;
 const FILE_BYTES = 8192;
-const windows = new Windows();
 
 describe('a log of what is written', () => {
   let fd: number;
@@ -18,7 +16,7 @@ describe('a log of what is written', () => {
   beforeEach(() => {
     fd = memfd(FILE_BYTES);
     memory = new GuestMemory();
-    log = new DirtyLog(memory, windows);
+    log = new DirtyLog(memory);
     const arena = Arena.reserve(FILE_BYTES);
     arena.map(0, { fd, fdOffset: 0, length: FILE_BYTES, writable: true });
     seen = new Uint8Array(arena.buffer, 0, FILE_BYTES);

@@ -1,4 +1,4 @@
-import { Arena, PAGE_BYTES } from '../../unix/arena.ts';
+import { Arena, PAGE_BYTES } from './arena.ts';
 
 /** As large as an arena can be. */
 export const WINDOW_BYTES: number = 2 ** 32;
@@ -13,10 +13,10 @@ export interface Window {
 }
 
 /**
- * The addresses in which memory of clients is seen, in arenas of 4 GiB that live as long as the process: however often memory is
- * mapped and taken away, no more of them are reserved than were in use at one time.
+ * The addresses in which memory of other processes is seen, in arenas of 4 GiB that live as long as the process: however often
+ * memory is mapped and taken away, no more of them are reserved than were in use at one time.
  */
-class DmaWindows {
+class Windows {
   readonly #arenas: { readonly arena: Arena; readonly free: { offset: number; length: number }[] }[] = [];
 
   /** A window of whole pages, at most 4 GiB. Throws TransportError when there are no more addresses. */
@@ -39,6 +39,12 @@ class DmaWindows {
     return this.take(length);
   }
 
+  /** Takes out what is mapped there, and the window back. Nobody is to look at it any more. */
+  release(window: Window): void {
+    window.arena.unmap(window.offset, window.length);
+    this.giveBack(window);
+  }
+
   /** Takes a window back, into which nothing is mapped and nobody looks any more. */
   giveBack({ arena, offset, length }: Window): void {
     const { free } = this.#arenas.find((each) => each.arena === arena)!;
@@ -53,5 +59,5 @@ class DmaWindows {
   }
 }
 
-/** Those of this process. */
-export const dmaWindows: DmaWindows = new DmaWindows();
+/** Those of this thread. */
+export const windows: Windows = new Windows();
