@@ -133,7 +133,10 @@ export class NbdDisk implements Disk {
     }
   }
 
-  /** Waits for the requests in flight, then leaves the server, which does with what was not flushed as it likes. */
+  /**
+   * Waits for the requests in flight, but not for a server that is away; then leaves the server, which does with what was not
+   * flushed as it likes.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -240,9 +243,11 @@ export class NbdDisk implements Disk {
 
   async #close(): Promise<void> {
     if (this.#inFlight > 0) {
-      await new Promise<void>((resolve) => {
+      const idle = new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
+      this.#server.leave();
+      await idle;
     }
     this.#server.close();
   }

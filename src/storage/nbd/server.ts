@@ -41,7 +41,7 @@ export class NbdServer {
   #away: NodeJS.Timeout | undefined;
   #lastError: Error | undefined;
   #hasGivenUp = false;
-  #isClosed = false;
+  #isLeaving = false;
   #pauseMs = 0;
   #endPause: (() => void) | undefined;
 
@@ -88,11 +88,18 @@ export class NbdServer {
     this.#pauseMs = 0;
   }
 
-  /** Nothing is in flight, or it is of no interest. */
-  close(): void {
-    this.#isClosed = true;
-    this.#stopWaiting();
+  /** From now on it is not waited for: what it owes fails when it goes away, or now if it is. */
+  leave(): void {
+    this.#isLeaving = true;
     this.#endPause?.();
+    if (this.#session === undefined) this.#giveUp(this.#lastError!);
+  }
+
+  /** Nothing is in flight. */
+  close(): void {
+    this.#isLeaving = true;
+    this.#endPause?.();
+    this.#stopWaiting();
     this.#session?.end();
   }
 
@@ -103,12 +110,11 @@ export class NbdServer {
 
   #onBroken(error: Error, unanswered: readonly NbdCommand[]): void {
     this.#session = undefined;
-    if (this.#isClosed) return;
     this.#lastError = error;
     this.#waiting.unshift(...unanswered);
     this.#plan.onEvent({ kind: 'disconnected', reason: error.message });
     this.#startWaiting();
-    if (error instanceof NbdViolation || this.#hasGivenUp) this.#giveUp(error);
+    if (error instanceof NbdViolation || this.#hasGivenUp || this.#isLeaving) this.#giveUp(error);
     void this.#reconnect();
   }
 
@@ -138,10 +144,10 @@ export class NbdServer {
 
   async #reconnect(): Promise<void> {
     const { address, connections, limits, onReconnect, onEvent } = this.#plan;
-    while (!this.#isClosed) {
+    while (!this.#isLeaving) {
       await this.#pause(this.#pauseMs);
       this.#pauseMs = Math.min(Math.max(2 * this.#pauseMs, PAUSE_MS.least), PAUSE_MS.most);
-      if (this.#isClosed) return;
+      if (this.#isLeaving) return;
       let session: NbdSession | undefined;
       try {
         session = await NbdSession.open(address, connections, limits);
@@ -151,7 +157,7 @@ export class NbdServer {
         session?.destroy(asError(error));
         continue;
       }
-      if (this.#isClosed) {
+      if (this.#isLeaving) {
         session.end();
         return;
       }

@@ -272,11 +272,23 @@ describe('a server that stays away', () => {
   });
 
   it('does not keep a disk from being closed', async () => {
-    const { server, disk } = await pair({}, { limits: { awayMs: 100 } });
+    const { server, disk, events } = await pair();
     await server.stop();
-    const read = expect(readDisk(disk, 0, 512)).rejects.toThrow(TransportError);
+    const reads = [expect(readDisk(disk, 0, 512)).rejects.toThrow(TransportError)];
+    await expect.poll(() => events.at(-1)?.kind).toBe('disconnected');
+    reads.push(expect(readDisk(disk, 0, 512)).rejects.toThrow(TransportError));
     await disk.close();
-    await read;
+    await Promise.all(reads);
+  });
+
+  it('or goes while a disk is closed, neither', async () => {
+    const { server, disk } = await pair();
+    server.onCommand = () => {};
+    const read = expect(readDisk(disk, 0, 512)).rejects.toThrow(TransportError);
+    await expect.poll(() => server.log.length).toBe(1);
+    const closed = disk.close();
+    server.crash();
+    await Promise.all([read, closed]);
   });
 
   it('and comes back as another one, is not used', async () => {
