@@ -68,7 +68,7 @@ function size(text: string): number {
 function statusTable(status: DiskServerStatus): string {
   const { disk } = status;
   const rows: readonly (readonly [string, string | number])[] = [
-    ['image', `${status.image}${status.readOnly ? ', read-only' : ''}`],
+    ['image', `${status.image}${disk.readOnly ? ', read-only' : ''}`],
     ['bytes', disk.bytes],
     [status.protocol, status.socket],
     ['connected', `${status.connected ? 'yes' : 'no'}, ${status.sessions} so far`],

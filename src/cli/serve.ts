@@ -106,8 +106,11 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
   try {
     if (options.control !== undefined) closers.push(await serveControl(resolve(options.control), disk));
     if (options.metrics !== undefined) closers.push(await serveMetrics(options.metrics, disk));
-    const { bytes } = (await disk.status()).disk;
-    log('listening', { protocol, socket, image, bytes, readOnly, mapped, queues, pid: process.pid });
+    const found = (await disk.status()).disk;
+    log('listening', {
+      ...{ protocol, socket, image, bytes: found.bytes, readOnly: found.readOnly, mapped, queues },
+      pid: process.pid,
+    });
     log('ending', { signal: await Promise.race([endSignal(), lost]) });
   } finally {
     await closeAll(closers);

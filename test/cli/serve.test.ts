@@ -10,6 +10,7 @@ import { ClientMemory } from '../../src/hosts/vfio-user/client-memory.ts';
 import { VhostUserTransport } from '../../src/hosts/vhost-user/driver-transport.ts';
 import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { DeviceId } from '../../src/spec/device-ids.ts';
+import { ExportFlag } from '../../src/storage/nbd/layout.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { pattern } from '../support/rig.ts';
 import { mappablePlaces } from '../unit/storage/mappable-places.ts';
@@ -116,10 +117,11 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     await driver.flush();
     expect(new Uint8Array(readFileSync(served.image).subarray(0, 4096))).toEqual(pattern(4096, 0));
     expect(await status(served.control)).toMatchObject({
-      ...{ protocol, socket: served.socket, image: served.image, readOnly: false, connected: true, sessions: 1 },
+      ...{ protocol, socket: served.socket, image: served.image, connected: true, sessions: 1 },
       ...{ paused: false, failure: null, inFlight: 0 },
       disk: {
         bytes: IMAGE_BYTES,
+        readOnly: false,
         errors: 0,
         counts: { read: { requests: 1, bytes: 4096 }, write: { requests: 3, bytes: 12288 }, flush: { requests: 1 } },
       },
@@ -279,6 +281,16 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     await new Promise((resolve) => other.on('close', resolve));
     await served.server.says(/"event":"refused"/);
     await driver.write(0, pattern(512));
+  });
+
+  it('is read-only on an NBD server that has it so', async () => {
+    const flags = ExportFlag.HAS_FLAGS | ExportFlag.READ_ONLY;
+    const nbd = await TestNbdServer.start(folder.path(`nbd-${names++}`), new Uint8Array(IMAGE_BYTES), { flags });
+    cleanUp.push(() => void nbd.stop());
+    const served = await serve(protocol, { ...places(), image: nbd.uri });
+    expect((await drive(protocol, served.socket)).info.readOnly).toBe(true);
+    expect(served.server.stdout).toMatch(/"event":"listening",.*"readOnly":true/);
+    expect(await asked('status', served.control)).toMatch(/image .*, read-only/);
   });
 
   it('is not written to when it is read-only', async () => {

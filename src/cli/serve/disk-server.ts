@@ -15,7 +15,6 @@ export interface DiskServerStatus {
   readonly protocol: Protocol;
   readonly socket: string;
   readonly image: string;
-  readonly readOnly: boolean;
   readonly connected: boolean;
   readonly sessions: number;
   /** The device status field, in words. */
@@ -75,7 +74,7 @@ async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServe
     status: async () => {
       const { memory, queues: _, status, ...rest } = await server.status();
       const disk = (await server.command('disk')) as DiskState;
-      const fixed = { protocol: options.protocol, socket, image, readOnly };
+      const fixed = { protocol: options.protocol, socket, image };
       return { ...fixed, ...rest, status: describeStatus(status), memoryBytes: memory.bytes, disk };
     },
     pause: () => server.pause(),
@@ -88,7 +87,7 @@ async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServe
 }
 
 async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer> {
-  const { socket, image, readOnly, queues, onEvent } = options;
+  const { socket, image, queues, onEvent } = options;
   const served = await openImage(options, (event) => tellOfImage(event, onEvent));
   const memory = new GuestMemory();
   const device = new Device(served.type, memory, { offer: [Feature.RING_PACKED] });
@@ -109,7 +108,7 @@ async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer
     status: async () => {
       const { connected, sessions, mappedBytes } = server.status;
       return {
-        ...{ protocol: options.protocol, socket, image, readOnly, connected, sessions },
+        ...{ protocol: options.protocol, socket, image, connected, sessions },
         status: describeStatus(device.status),
         paused: device.paused,
         failure: device.failure?.message ?? null,

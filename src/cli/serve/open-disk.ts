@@ -30,6 +30,8 @@ export interface ServedImage {
 
 export interface DiskState {
   readonly bytes: number;
+  /** Also where an NBD server has it so. */
+  readonly readOnly: boolean;
   readonly counts: DiskCounts;
   readonly errors: number;
 }
@@ -57,7 +59,10 @@ export async function openImage(options: ImageOptions, onEvent: (event: ImageEve
   });
   return {
     type,
-    disk: () => ({ bytes: counted.capacitySectors * SECTOR_BYTES, counts: counted.counts, errors }),
+    disk: () => {
+      const { capacitySectors, readOnly, counts } = counted;
+      return { bytes: capacitySectors * SECTOR_BYTES, readOnly, counts, errors };
+    },
     resize,
     close: () => counted.close(),
   };
