@@ -1,45 +1,9 @@
 import { Feature } from '../spec/features.ts';
 import { EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
 import { Available, Descriptor, DescriptorFlag, splitAreas, Used } from '../spec/split-ring.ts';
+import { placeOf, type QueuePlace, type RingMemory } from './ring-memory.ts';
 import type { Session } from './session.ts';
 import type { MemoryAccess, QueueEnable, TraceEvent } from './trace.ts';
-
-/** The memory of a queue's areas as far as a trace has shown it, by guest-physical address; 0 where it has not. */
-export class RingMemory {
-  readonly #bytes = new Map<number, number>();
-
-  write(address: number, bytes: string): void {
-    for (let at = 0; at < bytes.length; at += 2) {
-      this.#bytes.set(address + at / 2, Number.parseInt(bytes.slice(at, at + 2), 16));
-    }
-  }
-
-  /** What was there is of no interest any more. */
-  forget(address: number, length: number): void {
-    for (let at = 0; at < length; at++) this.#bytes.delete(address + at);
-  }
-
-  u8(address: number): number {
-    return this.#bytes.get(address) ?? 0;
-  }
-
-  u16(address: number): number {
-    return this.u8(address) + this.u8(address + 1) * 0x100;
-  }
-
-  u32(address: number): number {
-    return this.u16(address) + this.u16(address + 2) * 0x1_0000;
-  }
-}
-
-/** Where a queue is; all of it is known. */
-export interface QueuePlace {
-  readonly queue: number;
-  readonly size: number;
-  readonly descriptor: number;
-  readonly driver: number;
-  readonly device: number;
-}
 
 /** What a queue's memory says about buffers. */
 interface RingReader {
@@ -179,7 +143,6 @@ class PackedReader implements RingReader {
 /** Follows the queues of a trace through the writes to their memory, with readers of its own. */
 export class RingDecoder {
   readonly #session: Session;
-  readonly #memory = new RingMemory();
   readonly #readers = new Map<number, RingReader>();
 
   constructor(session: Session) {
@@ -190,35 +153,33 @@ export class RingDecoder {
   enable(event: QueueEnable): void {
     const place = placeOf(event);
     if (place === undefined) {
-      this.#readers.delete(event.queue);
+      this.reset(event.queue);
       return;
     }
+    this.#session.places.set(event.queue, place);
     const isPacked = this.#session.has(Feature.RING_PACKED);
     const areas = isPacked ? packedAreas(place.size) : splitAreas(place.size);
-    for (const area of ['descriptor', 'driver', 'device'] as const) this.#memory.forget(place[area], areas[area]);
+    for (const area of ['descriptor', 'driver', 'device'] as const)
+      this.#session.memory.forget(place[area], areas[area]);
     this.#readers.set(event.queue, isPacked ? new PackedReader(place) : new SplitReader(place));
   }
 
   reset(queue: number): void {
     this.#readers.delete(queue);
+    this.#session.places.delete(queue);
   }
 
   resetAll(): void {
     this.#readers.clear();
+    this.#session.places.clear();
   }
 
   /** What a write says about buffers. */
   decode(event: MemoryAccess): readonly TraceEvent[] {
     if (event.access !== 'write' || event.bytes === undefined) return [];
-    this.#memory.write(event.address, event.bytes);
-    return this.#readers.get(event.queue)?.look(this.#memory) ?? [];
+    this.#session.memory.write(event.address, event.bytes);
+    return this.#readers.get(event.queue)?.look(this.#session.memory) ?? [];
   }
-}
-
-export function placeOf({ queue, size, descriptor, driver, device }: QueueEnable): QueuePlace | undefined {
-  if (size === undefined || size === 0) return undefined;
-  if (descriptor === undefined || driver === undefined || device === undefined) return undefined;
-  return { queue, size, descriptor, driver, device };
 }
 
 function packedAreas(size: number): { descriptor: number; driver: number; device: number } {

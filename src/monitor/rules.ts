@@ -14,6 +14,8 @@ import { pciNotify } from './chapters/pci-notify.ts';
 import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
 import { reset } from './chapters/reset.ts';
+import { split } from './chapters/split.ts';
+import { splitNotifications } from './chapters/split-notifications.ts';
 import { status } from './chapters/status.ts';
 import { suspendDevice } from './chapters/suspend-device.ts';
 import { suspendDriver } from './chapters/suspend-driver.ts';
@@ -25,6 +27,8 @@ export const requirements: readonly Requirement[] = [
   ...features,
   ...reset,
   ...config,
+  ...split,
+  ...splitNotifications,
   ...queues,
   ...init,
   ...suspendDriver,

@@ -1,5 +1,6 @@
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
+import { type QueuePlace, RingMemory } from './ring-memory.ts';
 import type { Located, TraceEvent, TraceHeader } from './trace.ts';
 
 /**
@@ -52,6 +53,9 @@ export class Session {
   negotiated: FeatureSet = 0n;
   /** Queues that are enabled. */
   readonly queues: Set<number> = new Set();
+  /** Where those queues are whose registers the trace has shown, and what is in their memory. */
+  readonly places: Map<number, QueuePlace> = new Map();
+  readonly memory: RingMemory = new RingMemory();
 
   constructor(header: TraceHeader) {
     this.header = header;

@@ -12,7 +12,7 @@ export function recordRings(recorder: Recorder, device: Device, memory: GuestMem
     queues: () => device.queues.filter(({ enabled }) => enabled),
     isPacked: () => hasFeature(device.accepted, Feature.RING_PACKED),
   });
-  recorder.beforeEvent = () => watch.look();
+  recorder.look = () => watch.look();
 }
 
 /** Records what a device of ours shows and tells, and its queues. Whoever observed it goes on doing so. */

@@ -14,8 +14,8 @@ export class Recorder {
   readonly #sink: TraceSink;
   readonly #clock: Clock;
   readonly #start: number;
-  /** Called before an event is written, so that what happened unseen comes before it. */
-  beforeEvent: (() => void) | undefined;
+  /** Looks for what has happened unseen, and writes that. Called before each event, and after each access. */
+  look: (() => void) | undefined;
 
   constructor(header: Omit<TraceHeader, 'trace' | 'version'>, sink: TraceSink, clock: Clock) {
     this.header = { trace: 'virtio', version: TRACE_VERSION, ...header };
@@ -27,11 +27,11 @@ export class Recorder {
 
   /** Something has happened, now. */
   event(event: TraceEvent): void {
-    this.beforeEvent?.();
+    this.look?.();
     this.write(event);
   }
 
-  /** As `event`, for the one that `beforeEvent` calls. */
+  /** As `event`, for what `look` has found. */
   write(event: TraceEvent): void {
     const time = Math.round((this.#clock.now() - this.#start) * 1e6) / 1e3;
     this.#sink.event({ ...event, time });

@@ -18,6 +18,12 @@ function answered<T>(answer: Later<T>, record: (value: T) => void): Later<T> {
   });
 }
 
+/** What the device does within an access is found at its end, before the driver goes on. */
+function done<T>(recorder: Recorder, result: T): T {
+  recorder.look?.();
+  return result;
+}
+
 function words(kind: 'features.device' | 'features.driver', set: FeatureSet): TraceEvent[] {
   return [0, 1, 2, 3].map((word) => ({ kind, word, bits: Number((set >> BigInt(32 * word)) & 0xffff_ffffn) }));
 }
@@ -29,7 +35,7 @@ export function recordedTransport(recorder: Recorder, transport: DriverTransport
     readStatus: () => answered(transport.readStatus(), (value) => tell({ kind: 'status.read', value })),
     writeStatus: (value) => {
       tell({ kind: 'status.write', value });
-      return transport.writeStatus(value);
+      return done(recorder, transport.writeStatus(value));
     },
     readFeatures: () => answered(transport.readFeatures(), (set) => words('features.device', set).forEach(tell)),
     writeFeatures: (set) => {
@@ -39,7 +45,7 @@ export function recordedTransport(recorder: Recorder, transport: DriverTransport
     enableQueue: (queue, layout) => {
       const { size, descriptorArea: descriptor, driverArea: driver, deviceArea: device } = layout;
       tell({ kind: 'queue.enable', queue, size, descriptor, driver, device });
-      return transport.enableQueue(queue, layout);
+      return done(recorder, transport.enableQueue(queue, layout));
     },
     readConfigGeneration: () =>
       answered(transport.readConfigGeneration(), (value) => tell({ kind: 'config.generation', value })),
@@ -51,13 +57,13 @@ export function recordedTransport(recorder: Recorder, transport: DriverTransport
     },
     resetQueue: (queue) => {
       tell({ kind: 'queue.reset', queue });
-      return transport.resetQueue(queue);
+      return done(recorder, transport.resetQueue(queue));
     },
     queueIsReset: (queue) =>
       answered(transport.queueIsReset(queue), (done) => tell({ kind: 'queue.reset.read', queue, value: done ? 0 : 1 })),
     kick: (queue, next) => {
       tell({ kind: 'kick', queue });
-      transport.kick(queue, next);
+      done(recorder, transport.kick(queue, next));
     },
   };
   return overlay(transport, recorded);
@@ -72,7 +78,7 @@ export function recordedMmio(recorder: Recorder, bus: MmioAccess): MmioAccess {
       ),
     write: (offset, width, value) => {
       recorder.event({ kind: 'mmio', access: 'write', offset, width, value: value >>> 0 });
-      return bus.write(offset, width, value);
+      return done(recorder, bus.write(offset, width, value));
     },
   });
 }
@@ -110,7 +116,7 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
       answered(bus.readBar(bar, offset, width), (value) => record(bar, offset, { access: 'read', width, value })),
     writeBar: (bar, offset, width, value) => {
       record(bar, offset, { access: 'write', width, value });
-      return bus.writeBar(bar, offset, width, value);
+      return done(recorder, bus.writeBar(bar, offset, width, value));
     },
   });
 }

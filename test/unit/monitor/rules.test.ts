@@ -9,6 +9,7 @@ import { deviceTypeTraces } from './traces/device-types.ts';
 import { mmioTraces } from './traces/mmio.ts';
 import { pciCommonTraces } from './traces/pci-common.ts';
 import { pciNotifyTraces } from './traces/pci-notify.ts';
+import { splitTraces } from './traces/split.ts';
 import { suspendTraces } from './traces/suspend.ts';
 
 const traces: TracesByRule = {
@@ -18,6 +19,7 @@ const traces: TracesByRule = {
   ...configTraces,
   ...queueTraces,
   ...initTraces,
+  ...splitTraces,
   ...suspendTraces,
   ...mmioTraces,
   ...deviceTypeTraces,
@@ -42,6 +44,22 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'config.driver': 5,
   'config.device': 1,
   'config.device.shm': 1,
+  'split.driver.layout': 1,
+  'split.device.framing': 2,
+  'split.driver.framing': 2,
+  'split.device.desc': 4,
+  'split.driver.desc': 2,
+  'split.driver.indirect': 5,
+  'split.device.indirect': 2,
+  'split.driver.avail': 1,
+  'split.driver.usednotif': 5,
+  'split.device.usednotif': 6,
+  'split.device.used': 3,
+  'split.driver.used': 2,
+  'split.driver.availnotif': 7,
+  'split.device.availnotif': 5,
+  'split.driver.idx': 1,
+  'split.driver.kick': 1,
   'init.driver': 7,
   'init.driver.cleanup': 2,
   'suspend.driver': 6,

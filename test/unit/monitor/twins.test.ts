@@ -19,7 +19,7 @@ async function broken(deviceFault?: DeviceFault, driverFault?: DriverFault): Pro
     queues: () => (device.layout === undefined ? [] : [{ index: 0, layout: device.layout }]),
     isPacked: () => false,
   });
-  recorder.beforeEvent = () => watch.look();
+  recorder.look = () => watch.look();
   device.tell = (event) => recorder.event(event);
   const driver = new TwinDriver(recordedTransport(recorder, device), device, memory, driverFault);
   await driver.live().catch((error: unknown) => {

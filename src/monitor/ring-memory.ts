@@ -1,0 +1,53 @@
+import type { MemoryAccess, QueueEnable } from './trace.ts';
+
+/** The memory of a queue's areas as far as a trace has shown it, by guest-physical address; 0 where it has not. */
+export class RingMemory {
+  readonly #bytes = new Map<number, number>();
+
+  write(address: number, bytes: string): void {
+    for (let at = 0; at < bytes.length; at += 2) {
+      this.#bytes.set(address + at / 2, Number.parseInt(bytes.slice(at, at + 2), 16));
+    }
+  }
+
+  /** What was there is of no interest any more. */
+  forget(address: number, length: number): void {
+    for (let at = 0; at < length; at++) this.#bytes.delete(address + at);
+  }
+
+  u8(address: number): number {
+    return this.#bytes.get(address) ?? 0;
+  }
+
+  u16(address: number): number {
+    return this.u8(address) + this.u8(address + 1) * 0x100;
+  }
+
+  u32(address: number): number {
+    return this.u16(address) + this.u16(address + 2) * 0x1_0000;
+  }
+}
+
+/** Where a queue is; all of it is known. */
+export interface QueuePlace {
+  readonly queue: number;
+  readonly size: number;
+  readonly descriptor: number;
+  readonly driver: number;
+  readonly device: number;
+}
+
+export function placeOf({ queue, size, descriptor, driver, device }: QueueEnable): QueuePlace | undefined {
+  if (size === undefined || size === 0) return undefined;
+  if (descriptor === undefined || driver === undefined || device === undefined) return undefined;
+  return { queue, size, descriptor, driver, device };
+}
+
+/** The 16 bits at an address, if a write covers them. */
+export function u16Written({ address, access, bytes }: MemoryAccess, at: number): number | undefined {
+  if (access !== 'write' || bytes === undefined || at < address || at + 2 > address + bytes.length / 2)
+    return undefined;
+  const byte = (n: number): number =>
+    Number.parseInt(bytes.slice(2 * (at - address + n), 2 * (at - address + n) + 2), 16);
+  return byte(0) + byte(1) * 0x100;
+}
