@@ -90,7 +90,8 @@ class PackedReader implements RingReader {
     let readable = 0;
     let writable = 0;
     let isIndirect = false;
-    let at = this.#available;
+    const first = this.#available;
+    let at = first;
     let wrap = this.#availableWrap;
     for (let flags: number = PackedFlag.NEXT; (flags & PackedFlag.NEXT) !== 0 && slots < size; slots++) {
       const address = this.#descriptor(at);
@@ -113,7 +114,7 @@ class PackedReader implements RingReader {
     this.#available = at;
     this.#availableWrap = wrap;
     this.#slots.set(id, slots);
-    return { kind: 'buffer.available', queue, id, ...(isIndirect ? {} : { readable, writable }) };
+    return { kind: 'buffer.available', queue, id, at: first, ...(isIndirect ? {} : { readable, writable }) };
   }
 
   #nextUsed(memory: RingMemory): TraceEvent | undefined {

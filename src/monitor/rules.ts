@@ -8,6 +8,7 @@ import { init } from './chapters/init.ts';
 import { mmioDevice } from './chapters/mmio-device.ts';
 import { mmioDriver } from './chapters/mmio-driver.ts';
 import { mmioOperation } from './chapters/mmio-operation.ts';
+import { packed } from './chapters/packed.ts';
 import { pciCommonDevice } from './chapters/pci-common-device.ts';
 import { pciCommonDriver } from './chapters/pci-common-driver.ts';
 import { pciNotify } from './chapters/pci-notify.ts';
@@ -29,6 +30,7 @@ export const requirements: readonly Requirement[] = [
   ...config,
   ...split,
   ...splitNotifications,
+  ...packed,
   ...queues,
   ...init,
   ...suspendDriver,

@@ -105,6 +105,8 @@ export interface BufferAvailable extends QueueEvent<'buffer.available'> {
   readonly id: number;
   readonly readable?: number | undefined;
   readonly writable?: number | undefined;
+  /** Where its first descriptor is in a packed ring. */
+  readonly at?: number | undefined;
 }
 /** The device begins to process a buffer. Only recorders at the device know. */
 export interface BufferTaken extends QueueEvent<'buffer.taken'> {

@@ -65,6 +65,30 @@ function flagsRule(
   };
 }
 
+/** A used length is no longer than the device-writable part of its buffer. */
+export function usedLength(format: 'split' | 'packed', rule: Pick<Rule, 'id' | 'section' | 'text'>): Rule {
+  return {
+    ...rule,
+    level: 'MUST',
+    role: 'device',
+    check: ({ session, passed, failed }) => {
+      const out = new Map<string, BufferAvailable & { readonly line: number }>();
+      return {
+        'buffer.available': (event) => {
+          out.set(`${event.queue}:${event.id}`, event);
+        },
+        'buffer.used': ({ queue, id, written }) => {
+          const buffer = out.get(`${queue}:${id}`);
+          out.delete(`${queue}:${id}`);
+          if (buffer?.writable === undefined || session.has(Feature.RING_PACKED) !== (format === 'packed')) return;
+          if (written <= buffer.writable) passed();
+          else failed(`${written} bytes are used of ${buffer.writable}`, buffer);
+        },
+      };
+    },
+  };
+}
+
 /** Layout, chains and indices of split virtqueues (§2.7). */
 export const split: readonly Requirement[] = [
   {
@@ -246,28 +270,11 @@ export const split: readonly Requirement[] = [
     'The length of a used entry is there before the index shows it.',
     'A trace sees both in one write.',
   ),
-  {
+  usedLength('split', {
     id: 'split.device.used.2',
     section: '§2.7.8.2',
-    level: 'MUST',
-    role: 'device',
     text: 'As many bytes are written as the used entry says: no more than there is room for.',
-    check: ({ session, passed, failed }) => {
-      const out = new Map<string, BufferAvailable & { readonly line: number }>();
-      return {
-        'buffer.available': (event) => {
-          out.set(`${event.queue}:${event.id}`, event);
-        },
-        'buffer.used': ({ queue, id, written }) => {
-          const buffer = out.get(`${queue}:${id}`);
-          out.delete(`${queue}:${id}`);
-          if (buffer?.writable === undefined || session.has(Feature.RING_PACKED)) return;
-          if (written <= buffer.writable) passed();
-          else failed(`${written} bytes are used of ${buffer.writable}`, buffer);
-        },
-      };
-    },
-  },
+  }),
   unseen('split.device.used.3', '§2.7.8.2', 'MAY', 'More may be written than the used entry says.', PERMISSION),
   unseen(
     'split.driver.used.1',

@@ -7,6 +7,7 @@ import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { deviceTypeTraces } from './traces/device-types.ts';
 import { mmioTraces } from './traces/mmio.ts';
+import { packedTraces } from './traces/packed.ts';
 import { pciCommonTraces } from './traces/pci-common.ts';
 import { pciNotifyTraces } from './traces/pci-notify.ts';
 import { splitTraces } from './traces/split.ts';
@@ -20,6 +21,7 @@ const traces: TracesByRule = {
   ...queueTraces,
   ...initTraces,
   ...splitTraces,
+  ...packedTraces,
   ...suspendTraces,
   ...mmioTraces,
   ...deviceTypeTraces,
@@ -60,6 +62,15 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'split.device.availnotif': 5,
   'split.driver.idx': 1,
   'split.driver.kick': 1,
+  'packed.driver.layout': 1,
+  'packed.device.order': 3,
+  'packed.device.desc': 4,
+  'packed.driver.desc': 4,
+  'packed.driver.sg': 6,
+  'packed.device.sg': 2,
+  'packed.driver.indirect': 4,
+  'packed.driver.flags': 1,
+  'packed.driver.kick': 1,
   'init.driver': 7,
   'init.driver.cleanup': 2,
   'suspend.driver': 6,

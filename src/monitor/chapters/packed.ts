@@ -1,0 +1,297 @@
+import { Feature } from '../../spec/features.ts';
+import { PACKED_ALIGNMENT, PackedDescriptor, PackedFlag } from '../../spec/packed-ring.ts';
+import type { Findings, Requirement, Rule } from '../rule.ts';
+import type { Session } from '../session.ts';
+import type { BufferAvailable, Located } from '../trace.ts';
+import { PERMISSION, unseen, usedLength } from './split.ts';
+
+const BUFFERS = 'The memory of buffers is no part of a trace, only that of rings.';
+const TABLES = 'Indirect tables are not in the memory of rings, and so no part of a trace.';
+const BARRIER = 'Barriers leave no trace.';
+const ONE_WRITE = 'A trace sees a list in one write.';
+
+interface PackedLink {
+  readonly flags: number;
+}
+
+/** The descriptors of a list in a packed ring, one more than the queue has at most: then it is too long. */
+function listOf(session: Session, { queue, at }: BufferAvailable): readonly PackedLink[] {
+  const place = session.places.get(queue);
+  if (place === undefined || at === undefined || !session.has(Feature.RING_PACKED)) return [];
+  const list: PackedLink[] = [];
+  do {
+    const index = (at + list.length) % place.size;
+    list.push({ flags: session.memory.u16(place.descriptor + PackedDescriptor.SIZE * index + PackedDescriptor.FLAGS) });
+  } while ((list.at(-1)!.flags & PackedFlag.NEXT) !== 0 && list.length <= place.size);
+  return list;
+}
+
+/** What each list has to be that a driver makes available; `mistake` says what is wrong with one. */
+function listRule(
+  rule: Pick<Rule, 'id' | 'section' | 'level' | 'text'>,
+  mistake: (list: readonly PackedLink[], findings: Findings, event: BufferAvailable) => string | undefined | 'other',
+): Rule {
+  return {
+    ...rule,
+    role: 'driver',
+    check: (findings) => ({
+      'buffer.available': (event) => {
+        const list = listOf(findings.session, event);
+        if (list.length === 0) return;
+        const wrong = mistake(list, findings, event);
+        if (wrong === undefined) findings.passed();
+        else if (wrong !== 'other') findings.failed(wrong);
+      },
+    }),
+  };
+}
+
+function has({ flags }: PackedLink, flag: number): boolean {
+  return (flags & flag) !== 0;
+}
+
+/** The buffers of a packed queue that wait for the device, or are with it. */
+class Waiting {
+  readonly #queues = new Map<
+    number,
+    Map<number, { readonly event: Located; readonly slots: number; taken: boolean }>
+  >();
+
+  of(queue: number): Map<number, { readonly event: Located; readonly slots: number; taken: boolean }> {
+    const known = this.#queues.get(queue) ?? new Map();
+    this.#queues.set(queue, known);
+    return known;
+  }
+
+  clear(): void {
+    this.#queues.clear();
+  }
+}
+
+/** Packed virtqueues (§2.8). */
+export const packed: readonly Requirement[] = [
+  {
+    id: 'packed.driver.layout.1',
+    section: '§2.8.11',
+    level: 'MUST',
+    role: 'driver',
+    text: 'The three parts of a queue begin at multiples of 16, 4 and 4.',
+    check: ({ session, passed, failed }) => ({
+      'queue.enable': (event) => {
+        if (!session.has(Feature.RING_PACKED)) return;
+        const areas = ['descriptor', 'driver', 'device'] as const;
+        const wrong = areas.filter((area) => (event[area] ?? 0) % PACKED_ALIGNMENT[area] !== 0);
+        if (wrong.length === 0) passed();
+        else failed(`the ${wrong.join(' and ')} area is not aligned`);
+      },
+    }),
+  },
+  {
+    id: 'packed.device.order.1',
+    section: '§2.8.12',
+    level: 'MUST',
+    role: 'device',
+    text: 'Buffers are begun in the order in which they are in the ring.',
+    check: ({ session, passed, failed }) => {
+      const waiting = new Waiting();
+      return {
+        'buffer.available': (event) => {
+          if (session.has(Feature.RING_PACKED))
+            waiting.of(event.queue).set(event.id, { event, slots: 1, taken: false });
+        },
+        'buffer.taken': ({ queue, id }) => {
+          const buffers = waiting.of(queue);
+          const next = [...buffers.entries()].find(([, { taken }]) => !taken);
+          const buffer = buffers.get(id);
+          // One that was given back is taken once more.
+          if (buffer === undefined || buffer.taken || next === undefined) return;
+          buffer.taken = true;
+          if (next[0] === id) passed();
+          else failed(`buffer ${id} is begun before buffer ${next[0]}`, next[1].event);
+        },
+        'buffer.used': ({ queue, id }) => {
+          waiting.of(queue).delete(id);
+        },
+        'queue.reset': ({ queue }) => waiting.of(queue).clear(),
+        'device.phase': ({ to }) => to === 'resetting' && waiting.clear(),
+      };
+    },
+  },
+  unseen(
+    'packed.device.order.2',
+    '§2.8.12',
+    'MUST',
+    'Used descriptors are begun in the order in which buffers complete.',
+    'When a buffer completes is inside the device.',
+  ),
+  unseen('packed.device.order.3', '§2.8.12', 'MAY', 'Writes that were begun may change places.', PERMISSION),
+  unseen('packed.device.desc.1', '§2.8.15', 'MUST NOT', 'Nothing is written to device-readable buffers.', BUFFERS),
+  unseen('packed.device.desc.2', '§2.8.15', 'SHOULD NOT', 'Device-writable buffers are not read.', BUFFERS),
+  unseen(
+    'packed.device.desc.3',
+    '§2.8.15',
+    'MUST NOT',
+    'No descriptor is used before it was made available.',
+    'To use one that was not is packed.device.used.id.',
+  ),
+  unseen(
+    'packed.device.desc.4',
+    '§2.8.15',
+    'MUST NOT',
+    'A descriptor that was used is not changed any more.',
+    'Not judged yet: it takes the place of each used descriptor.',
+  ),
+  unseen(
+    'packed.driver.desc.1',
+    '§2.8.16',
+    'MUST NOT',
+    'A descriptor is not changed before it was used.',
+    'Not judged yet: it takes the place of each descriptor that is out.',
+  ),
+  unseen(
+    'packed.driver.desc.2',
+    '§2.8.16',
+    'MUST NOT',
+    'A descriptor that is available is not changed any more.',
+    'Not judged yet: it takes the place of each descriptor that is out.',
+  ),
+  unseen(
+    'packed.driver.desc.3',
+    '§2.8.16',
+    'MUST',
+    'A notification with data says where the next descriptor will be.',
+    'Not judged yet: a kick has no data in a trace.',
+  ),
+  unseen('packed.driver.desc.4', '§2.8.16', 'MAY', 'There may be kicks without a new buffer.', PERMISSION),
+  unseen(
+    'packed.driver.sg.1',
+    '§2.8.17',
+    'MUST NOT',
+    'No list is longer than the device allows.',
+    'What a device allows is a matter of its type.',
+  ),
+  listRule(
+    { id: 'packed.driver.sg.2', section: '§2.8.17', level: 'MUST NOT', text: 'No list is longer than its queue.' },
+    (list, { session }, { queue }) => {
+      return list.length > session.places.get(queue)!.size ? 'a list is longer than its queue' : undefined;
+    },
+  ),
+  listRule(
+    {
+      id: 'packed.driver.sg.3',
+      section: '§2.8.17',
+      level: 'MUST',
+      text: 'What the device writes comes after what it reads.',
+    },
+    (list) => {
+      if (list.some((link) => has(link, PackedFlag.INDIRECT))) return 'other';
+      const firstWritable = list.findIndex((link) => has(link, PackedFlag.WRITE));
+      const lastReadable = list.findLastIndex((link) => !has(link, PackedFlag.WRITE));
+      const isWrong = firstWritable >= 0 && firstWritable < lastReadable;
+      return isWrong ? 'a device-readable descriptor follows a device-writable one' : undefined;
+    },
+  ),
+  unseen(
+    'packed.driver.sg.4',
+    '§2.8.17',
+    'MUST NOT',
+    'A list does not wait for the device to free descriptors.',
+    ONE_WRITE,
+  ),
+  {
+    id: 'packed.driver.sg.5',
+    section: '§2.8.17',
+    level: 'MUST',
+    role: 'driver',
+    text: 'There is room for a whole list before its first descriptor is made available.',
+    check: ({ session, passed, failed }) => {
+      const waiting = new Waiting();
+      return {
+        'buffer.available': (event) => {
+          const size = session.places.get(event.queue)?.size;
+          const slots = listOf(session, event).length;
+          // One that is too long by itself is for packed.driver.sg.2.
+          if (size === undefined || slots === 0 || slots > size) return;
+          const buffers = waiting.of(event.queue);
+          const taken = [...buffers.values()].reduce((sum, buffer) => sum + buffer.slots, 0);
+          const [oldest] = buffers.values();
+          if (taken + slots <= size) passed();
+          else failed(`${taken + slots} descriptors are out in a queue of ${size}`, oldest?.event);
+          buffers.set(event.id, { event, slots, taken: false });
+        },
+        'buffer.used': ({ queue, id }) => {
+          waiting.of(queue).delete(id);
+        },
+        'queue.reset': ({ queue }) => waiting.of(queue).clear(),
+        'device.phase': ({ to }) => to === 'resetting' && waiting.clear(),
+      };
+    },
+  },
+  unseen(
+    'packed.driver.sg.6',
+    '§2.8.17',
+    'MUST NOT',
+    'The first descriptor of a list is not available before the rest.',
+    ONE_WRITE,
+  ),
+  unseen(
+    'packed.device.sg.1',
+    '§2.8.18',
+    'MUST',
+    'The descriptors of a list are used in their order.',
+    'In which order a device reads them leaves no trace.',
+  ),
+  unseen(
+    'packed.device.sg.2',
+    '§2.8.18',
+    'MAY',
+    'A device may have a limit for the descriptors of a list.',
+    PERMISSION,
+  ),
+  usedLength('packed', {
+    id: 'packed.device.used.length',
+    section: '§2.8.6',
+    text: 'A used length is no more than there is room for.',
+  }),
+  listRule(
+    {
+      id: 'packed.driver.indirect.1',
+      section: '§2.8.19',
+      level: 'MUST NOT',
+      text: 'Without VIRTIO_F_INDIRECT_DESC no descriptor is indirect.',
+    },
+    (list, { session }) => {
+      if (session.has(Feature.INDIRECT_DESC)) return 'other';
+      return list.some((link) => has(link, PackedFlag.INDIRECT)) ? 'a descriptor is indirect' : undefined;
+    },
+  ),
+  unseen('packed.driver.indirect.2', '§2.8.19', 'MUST NOT', 'In an indirect table no flag but WRITE is set.', TABLES),
+  unseen(
+    'packed.driver.indirect.3',
+    '§2.8.19',
+    'MUST NOT',
+    'No indirect table is longer than the device allows.',
+    TABLES,
+  ),
+  listRule(
+    {
+      id: 'packed.driver.indirect.4',
+      section: '§2.8.19',
+      level: 'MUST NOT',
+      text: 'An indirect descriptor is not one of a list of several.',
+    },
+    (list) => {
+      return list.length > 1 && list.some((link) => has(link, PackedFlag.INDIRECT))
+        ? 'an indirect descriptor is in a list'
+        : undefined;
+    },
+  ),
+  unseen(
+    'packed.driver.flags.1',
+    '§2.8.21.1.1',
+    'MUST',
+    'A barrier comes before the flags that make a descriptor available.',
+    BARRIER,
+  ),
+  unseen('packed.driver.kick.1', '§2.8.21.3.1', 'MUST', 'A barrier comes before the look at whether to kick.', BARRIER),
+];

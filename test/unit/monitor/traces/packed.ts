@@ -1,0 +1,70 @@
+import type { TraceEvent } from '../../../../src/monitor/trace.ts';
+import { Feature } from '../../../../src/spec/features.ts';
+import { available, enable, goesOn, type TracesByRule, taken } from '../../../support/trace-events.ts';
+
+/** The queue of `enable` has eight descriptors, from 0x1000 on. */
+const DESCRIPTORS = 0x1000;
+const { NEXT, WRITE, INDIRECT, AVAILABLE, USED } = { NEXT: 1, WRITE: 2, INDIRECT: 4, AVAILABLE: 0x80, USED: 0x8000 };
+
+/** One write of descriptors of 16 bytes each, from the first one on: flags, all of one buffer id. */
+function descriptors(id: number, ...flags: number[]): TraceEvent {
+  return ring('driver', 0, 16, id, ...flags);
+}
+
+function ring(by: 'driver' | 'device', first: number, length: number, id: number, ...flags: number[]): TraceEvent {
+  const bytes = flags
+    .flatMap((value) => [0, 0, 0, 0, length, 0, id, value])
+    .flatMap((word) => [word & 0xff, word >>> 8])
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
+  const address = DESCRIPTORS + 16 * first;
+  return { kind: 'memory', by, access: 'write', queue: 0, address, length: bytes.length / 2, bytes };
+}
+
+const begin = [...goesOn(0x0f, Feature.RING_PACKED), enable()];
+const withTables = [...goesOn(0x0f, Feature.RING_PACKED, Feature.INDIRECT_DESC), enable()];
+const A = AVAILABLE;
+
+export const packedTraces: TracesByRule = {
+  'packed.driver.layout.1': {
+    pass: begin,
+    fail: [
+      ...goesOn(0x0f, Feature.RING_PACKED),
+      { kind: 'queue.enable', queue: 0, size: 8, descriptor: 0x1000, driver: 0x2002, device: 0x3000 },
+    ],
+  },
+  'packed.device.order.1': {
+    pass: [...begin, available(0), available(1), taken(0), taken(1)],
+    fail: [...begin, available(0), available(1), taken(1)],
+  },
+  'packed.device.used.length': {
+    pass: [...begin, descriptors(0, A | WRITE), ring('device', 0, 16, 0, A | USED | WRITE)],
+    fail: [...begin, descriptors(0, A | WRITE), ring('device', 0, 17, 0, A | USED | WRITE)],
+  },
+  'packed.driver.sg.2': {
+    pass: [...begin, descriptors(0, A)],
+    fail: [...begin, descriptors(0, ...new Array<number>(8).fill(A | NEXT))],
+  },
+  'packed.driver.sg.3': {
+    pass: [...begin, descriptors(0, A | NEXT, A | WRITE)],
+    fail: [...begin, descriptors(0, A | NEXT | WRITE, A)],
+  },
+  'packed.driver.sg.5': {
+    pass: [...begin, descriptors(0, A)],
+    // The second list goes over the end of the ring, into the first one.
+    fail: [
+      ...begin,
+      descriptors(0, A | NEXT, A | NEXT, A | NEXT, A | NEXT, A | NEXT, A),
+      ring('driver', 0, 16, 1, USED),
+      ring('driver', 6, 16, 1, A | NEXT, A | NEXT),
+    ],
+  },
+  'packed.driver.indirect.1': {
+    pass: [...begin, descriptors(0, A)],
+    fail: [...begin, descriptors(0, A | INDIRECT)],
+  },
+  'packed.driver.indirect.4': {
+    pass: [...withTables, descriptors(0, A | INDIRECT)],
+    fail: [...withTables, descriptors(0, A | NEXT, A | INDIRECT)],
+  },
+};
