@@ -11,6 +11,8 @@ import { mmioOperation } from './chapters/mmio-operation.ts';
 import { packed } from './chapters/packed.ts';
 import { pciCommonDevice } from './chapters/pci-common-device.ts';
 import { pciCommonDriver } from './chapters/pci-common-driver.ts';
+import { pciInterrupts } from './chapters/pci-interrupts.ts';
+import { pciMsix } from './chapters/pci-msix.ts';
 import { pciNotify } from './chapters/pci-notify.ts';
 import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
@@ -37,6 +39,8 @@ export const requirements: readonly Requirement[] = [
   ...suspendDevice,
   ...pciCommonDevice,
   ...pciCommonDriver,
+  ...pciInterrupts,
+  ...pciMsix,
   ...pciNotify,
   ...mmioDevice,
   ...mmioDriver,

@@ -9,6 +9,7 @@ import { deviceTypeTraces } from './traces/device-types.ts';
 import { mmioTraces } from './traces/mmio.ts';
 import { packedTraces } from './traces/packed.ts';
 import { pciCommonTraces } from './traces/pci-common.ts';
+import { pciFunctionTraces } from './traces/pci-function.ts';
 import { pciNotifyTraces } from './traces/pci-notify.ts';
 import { splitTraces } from './traces/split.ts';
 import { suspendTraces } from './traces/suspend.ts';
@@ -26,6 +27,7 @@ const traces: TracesByRule = {
   ...mmioTraces,
   ...deviceTypeTraces,
   ...pciNotifyTraces,
+  ...pciFunctionTraces,
   ...pciCommonTraces,
 };
 
@@ -81,6 +83,10 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'notify.driver.pcicfgchg': 1,
   'pci.device.common': 17,
   'pci.driver.common': 11,
+  'pci.device.isr': 5,
+  'pci.driver.isr': 1,
+  'pci.device.msix': 9,
+  'pci.driver.msix': 6,
   'pci.driver.layout': 2,
   'pci.device.layout': 1,
   'mmio.device.regs': 12,
