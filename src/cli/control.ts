@@ -11,6 +11,10 @@ import { makeTable } from './table.ts';
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
+const RESTORE_HELP = `
+Over vhost-user that is before a machine connects, over vfio-user when one has connected and its driver has not begun.
+A device that was saved while it was paused is paused: virtio continue lets it go on.`;
+
 /** What is asked of a server that `virtio serve` runs, at its control socket. */
 export function controlCommands(program: Command): void {
   const command = (name: string, description: string): Command =>
@@ -37,6 +41,7 @@ export function controlCommands(program: Command): void {
     });
   command('restore', 'give a device that was just made or reset a saved state; its guest has the memory of then')
     .argument('<file>', 'what save has written', fileName)
+    .addHelpText('after', RESTORE_HELP)
     .action(async (socket: string, file: string) => {
       await control(socket, { command: 'restore', argument: await readState(file) });
     });

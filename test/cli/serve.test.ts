@@ -1,5 +1,5 @@
 /** `virtio serve`, with our own drivers in place of a virtual machine, and what is asked at its control socket. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -272,6 +272,17 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     await write;
     expect((await served.server.ended).code).toBe(0);
     expect(nbd.content.subarray(0, 512)).toEqual(pattern(512));
+  });
+
+  it.each(canBeMapped ? ['a file', 'mapped'] : ['a file'])('fails what was cut off of an image (%s)', async (kind) => {
+    const served = await serve(protocol, places(), kind === 'mapped' ? ['--mapped'] : []);
+    const driver = await drive(protocol, served.socket);
+    await driver.write(0, pattern(512));
+    truncateSync(served.image, IMAGE_BYTES / 2);
+    await expect(driver.read(IMAGE_BYTES / 512 - 8, 4096)).rejects.toThrow();
+    await expect(driver.write(IMAGE_BYTES / 512 - 8, pattern(4096))).rejects.toThrow();
+    await served.server.says(/"event":"disk-error","operation":"write","reason":".*disk-\d+/);
+    expect(await driver.read(0, 512)).toEqual(pattern(512));
   });
 
   it('has one virtual machine at a time', async () => {
