@@ -8,6 +8,7 @@ import { openFileDisk } from '../../../src/storage/file.ts';
 import { discardDisk, flushDisk, readDisk, writeDisk, writeZeroesDisk } from '../../../src/storage/index.ts';
 import { openMappedDisk } from '../../../src/storage/mapped.ts';
 import { type FileCalls, nodeFileCalls } from '../../../src/storage/node/file-calls.ts';
+import { openFds } from '../unix/open-fds.ts';
 import { expectSame, pattern } from './disk-model.ts';
 import { mappablePlaces } from './mappable-places.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -88,6 +89,19 @@ describe.each(mappablePlaces)('a mapped file on $name', ({ place }) => {
     await expect(flushDisk(disk)).rejects.toThrow('the medium reports an error');
     await expect(flushDisk(disk)).rejects.toThrow(TransportError);
     await disk.close();
+  });
+
+  it('leaves nothing behind, neither descriptors nor memory', async () => {
+    const path = image();
+    const before = openFds();
+    for (let n = 0; n < 20; n++) {
+      const disk = await openMappedDisk(path);
+      await writeDisk(disk, 0, pattern(512, n));
+      await disk.close();
+    }
+    await expect(openMappedDisk(path, { calls: { ...nodeFileCalls, tryLock: () => false } })).rejects.toThrow('in use');
+    await expect.poll(openFds).toBe(before);
+    expect(readFileSync('/proc/self/maps', 'utf8')).not.toContain(path);
   });
 
   it('is closed after the flushes in flight', async () => {

@@ -11,6 +11,7 @@ import { Status } from '../../../../src/spec/status.ts';
 import { discardDisk, flushDisk, readDisk, writeDisk, writeZeroesDisk } from '../../../../src/storage/index.ts';
 import { CommandFlag, CommandType, ExportFlag } from '../../../../src/storage/nbd/layout.ts';
 import { type NbdDisk, type NbdDiskOptions, type NbdEvent, openNbdDisk } from '../../../../src/storage/nbd.ts';
+import { openFds } from '../../unix/open-fds.ts';
 import { contentsOf, expectSame, pattern, runSteps, seed, steps } from '../disk-model.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { ALL_FLAGS, type Command, type NbdServerOptions, simpleReply, TestNbdServer } from './nbd-server.ts';
@@ -109,6 +110,18 @@ describe('an export as a disk', () => {
     await Promise.all([write, disk.close()]);
     await expect.poll(() => kinds(server.log)).toEqual([CommandType.WRITE, 2, 2, 2, 2]);
     await expect(readDisk(disk, 0, 512)).rejects.toThrow('after close');
+  });
+
+  it('leaves no descriptors behind, also of connections that broke', async () => {
+    const server = await serve();
+    const before = openFds();
+    for (let n = 0; n < 20; n++) {
+      const disk = await openNbdDisk(server.uri);
+      if (n % 2 === 0) server.crash();
+      await writeDisk(disk, 0, pattern(512, n));
+      await disk.close();
+    }
+    await expect.poll(openFds).toBe(before);
   });
 
   it('has no more than 64 requests on a connection, and does all of them', async () => {
