@@ -5,6 +5,7 @@ import { openFileDisk } from '../../storage/file.ts';
 import { openMappedDisk } from '../../storage/mapped.ts';
 import { type NbdEvent, openNbdDisk } from '../../storage/nbd.ts';
 import { CountedDisk, type DiskCounts } from './counted-disk.ts';
+import { DiskErrors } from './disk-errors.ts';
 
 export const SECTOR_BYTES = 512;
 
@@ -48,20 +49,17 @@ export function isNbdUri(image: string): boolean {
 export async function openImage(options: ImageOptions, onEvent: (event: ImageEvent) => void): Promise<ServedImage> {
   const { disk, resize } = await openDisk(options, onEvent);
   const counted = new CountedDisk(disk);
-  let errors = 0;
+  const errors = new DiskErrors(onEvent);
   const type = new BlockDevice(counted, {
     queues: options.queues,
     ...(options.segMax === undefined ? {} : { segMax: options.segMax }),
-    onDiskError: (operation, error) => {
-      errors++;
-      onEvent({ event: 'disk-error', operation, reason: error.message });
-    },
+    onDiskError: (operation, error) => errors.add(operation, error),
   });
   return {
     type,
     disk: () => {
       const { capacitySectors, readOnly, counts } = counted;
-      return { bytes: capacitySectors * SECTOR_BYTES, readOnly, counts, errors };
+      return { bytes: capacitySectors * SECTOR_BYTES, readOnly, counts, errors: errors.count };
     },
     resize,
     close: () => counted.close(),
