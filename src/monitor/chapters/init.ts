@@ -2,6 +2,7 @@ import { Status } from '../../spec/status.ts';
 import type { Requirement } from '../rule.ts';
 import type { Located } from '../trace.ts';
 import { isEmergencyWrite } from './config.ts';
+import { ringEntriesStay } from './ring-entries.ts';
 
 const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, FAILED } = Status;
 
@@ -157,14 +158,7 @@ export const init: readonly Requirement[] = [
       'driver.phase': ({ from, to }) => from === 'initializing' && to === 'running' && passed(),
     }),
   },
-  {
-    id: 'init.driver.cleanup.1',
-    section: '§3.3.1',
-    level: 'MUST NOT',
-    role: 'driver',
-    text: 'What is in the ring of a buffer that is out is not changed.',
-    unseen: 'Not judged yet: it takes the contents of the rings.',
-  },
+  ringEntriesStay,
   {
     id: 'init.driver.cleanup.2',
     section: '§3.3.1',

@@ -116,4 +116,8 @@ export const splitTraces: TracesByRule = {
     pass: [...withEvents, ...plain, kick()],
     fail: [...withEvents, availableEvent(5), ...plain, kick()],
   },
+  'init.driver.cleanup.1': {
+    pass: [...begin, ...plain, first],
+    fail: [...begin, ...plain, descriptor(0, WRITE)],
+  },
 };

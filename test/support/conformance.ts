@@ -1,0 +1,77 @@
+/** docs/conformance.md: every requirement, its rule or why there is none, and what became of it in lives of our own ends. */
+import type { Verdict } from '../../src/monitor/judge.ts';
+import type { Requirement } from '../../src/monitor/rule.ts';
+import { requirements } from '../../src/monitor/rules.ts';
+import { Feature } from '../../src/spec/features.ts';
+import { judgeLines, recordBlock, recordedWays } from './recorded-rig.ts';
+import { pattern } from './rig.ts';
+
+const HEAD = `# Conformance
+
+What \`virtio check\` judges of VIRTIO 1.4. Each row is a sentence of the standard, in our words, or, where its id ends in a word, something
+that follows from what the section describes. A rule is a check over a trace; where there is none the row says why a trace cannot show it.
+The last column is what our block driver and device get in one life over each transport, with split and packed rings: initialisation,
+requests, suspends under load, the reset of a queue, a failure. \`–\`: that life does not put the rule to the test. A test keeps this file in step with
+the rules; \`npm run tables\` writes it.
+
+What the judge has found in this project when it was first used: drivers read fields of the configuration space whose feature was not offered
+(\`config.driver.3\`); they leave them alone now.`;
+
+/** A life in which most things happen. */
+async function live(
+  way: (typeof recordedWays)[number],
+  offer: readonly number[],
+): Promise<ReadonlyMap<string, Verdict>> {
+  const { device, driver, lines } = await recordBlock(way, {
+    device: { offer: [...offer, Feature.RING_RESET] },
+    driver: { queueSize: 8 },
+  });
+  await driver.initialize();
+  for (let round = 0; round < 3; round++) {
+    for (let sector = 0; sector < 12; sector++) await driver.write(sector, pattern(512, sector));
+    const load = Array.from({ length: 5 }, (_, sector) => driver.read(sector, 512));
+    await driver.suspend();
+    await Promise.all([...load, driver.resume()]);
+  }
+  await driver.driver.resetQueue(0);
+  await driver.flush();
+  await driver.driver.reset();
+  await driver.initialize();
+  await driver.read(0, 512);
+  device.fail(new Error('the disk is gone'));
+  return judgeLines(lines);
+}
+
+export async function conformanceDocument(): Promise<string> {
+  const lives = await Promise.all(
+    recordedWays.flatMap((way) => [[], [Feature.RING_PACKED]].map((offer) => live(way, offer))),
+  );
+  const resultOf = (requirement: Requirement): string => {
+    const results = lives.map((verdicts) => verdicts.get(requirement.id)?.result);
+    if (results.includes('fail')) return 'fail';
+    return results.includes('pass') ? 'pass' : '–';
+  };
+  return [HEAD, summary(), '## Requirements', table(resultOf), ''].join('\n\n');
+}
+
+function summary(): string {
+  const chapters = new Map<string, Requirement[]>();
+  for (const requirement of requirements) {
+    const chapter = requirement.id.split('.')[0]!;
+    chapters.set(chapter, [...(chapters.get(chapter) ?? []), requirement]);
+  }
+  const rows = [...chapters].map(([chapter, all]) => {
+    const rules = all.filter((requirement) => 'check' in requirement).length;
+    return `| ${chapter} | ${all.length} | ${rules} | ${all.length - rules} |`;
+  });
+  return ['| Chapter | Requirements | Rules | Without a rule |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+function table(resultOf: (requirement: Requirement) => string): string {
+  const rows = requirements.map((requirement) => {
+    const { id, section, level, text } = requirement;
+    const judged = 'unseen' in requirement ? `no: ${requirement.unseen}` : resultOf(requirement);
+    return `| \`${id}\` | ${section} | ${level} | ${text} | ${judged} |`;
+  });
+  return ['| Id | Section | Level | Requirement | Judged |', '|---|---|---|---|---|', ...rows].join('\n');
+}
