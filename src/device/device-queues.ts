@@ -6,6 +6,7 @@ import { SplitDeviceQueue } from '../queue/split-device-queue.ts';
 import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import type { Clock } from './clock.ts';
+import type { DeviceOptions } from './device-options.ts';
 import type { QueueDescription } from './device-type.ts';
 import { QueueSlot } from './queue-slot.ts';
 import { Quiet } from './quiet.ts';
@@ -74,15 +75,22 @@ export class DeviceQueues implements QueueService {
   readonly #memory: GuestMemory;
   readonly #hooks: DeviceQueuesHooks;
   readonly #clock: Clock;
+  readonly #longestTable: number;
   /** Chains that were out at a reset of the device. */
   readonly #orphans: OrphanCount = { count: 0 };
   /** The device was reset since: orphans of single queues count like its own. */
   #allWait = false;
 
-  constructor(descriptions: readonly QueueDescription[], memory: GuestMemory, hooks: DeviceQueuesHooks, clock: Clock) {
+  constructor(
+    descriptions: readonly QueueDescription[],
+    memory: GuestMemory,
+    hooks: DeviceQueuesHooks,
+    { clock, longestTable = 0 }: Pick<DeviceOptions, 'longestTable'> & { readonly clock: Clock },
+  ) {
     this.#memory = memory;
     this.#hooks = hooks;
     this.#clock = clock;
+    this.#longestTable = longestTable;
     this.slots = descriptions.map((description, index) => {
       return new QueueSlot(index, description, (slot) => this.#quiet(slot));
     });
@@ -117,6 +125,7 @@ export class DeviceQueues implements QueueService {
       indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
       inOrder: hasFeature(accepted, Feature.IN_ORDER),
+      longestTable: Math.max(layout.size, this.#longestTable),
     };
     return hasFeature(accepted, Feature.RING_PACKED)
       ? new PackedDeviceQueue(this.#memory, layout, features, saved, record)

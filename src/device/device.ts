@@ -45,7 +45,7 @@ export class Device {
     this.type = type;
     this.offered = offeredFeatures(type, options);
     const clock = options.clock ?? systemClock;
-    this.service = this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(), clock);
+    this.service = this.#queues = new DeviceQueues(type.queues, memory, this.#hooks(), { ...options, clock });
     this.#suspendLimitMs = options.suspendLimitMs ?? 5000;
     type.attach(this.#port());
     this.#config = new ConfigSpace(() => type.config(), {

@@ -15,6 +15,11 @@ export interface QueueFeatures {
   readonly eventIdx: boolean;
   /** Buffers are used in the order in which they were made available. Without it in any order. */
   readonly inOrder?: boolean;
+  /**
+   * Descriptors that an indirect table may have; as many as the queue has, if not said. A driver may have made the queue smaller
+   * than its device could have it, and still go by what the configuration space says of the device's own size.
+   */
+  readonly longestTable?: number;
 }
 
 /** The positions of a split queue as plain data, as in the rings: 0 to 65535. */

@@ -361,7 +361,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (count === 0 || !Number.isInteger(count)) {
       throw new ProtocolError('packed.driver.indirect.length', `an indirect table of ${bytes} bytes`);
     }
-    if (count > this.size) {
+    if (count > (this.#features.longestTable ?? this.size)) {
       throw new ProtocolError(
         'packed.driver.indirect.3',
         `an indirect table of ${count} descriptors in a queue of ${this.size}`,

@@ -32,6 +32,7 @@ import { TakenOrder } from './taken-order.ts';
 export class SplitDeviceQueue implements DeviceQueue {
   readonly size: number;
   readonly #mask: number;
+  readonly #longestTable: number;
   readonly #memory: GuestMemory;
   readonly #layout: QueueLayout;
   readonly #features: QueueFeatures;
@@ -79,6 +80,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.size = layout.size;
     this.#order = features.inOrder === true ? new TakenOrder(layout.size) : undefined;
     this.#mask = layout.size - 1;
+    this.#longestTable = features.longestTable ?? layout.size;
     this.#availableNext = this.#availableSeen = state?.availableNext ?? 0;
     this.#usedNext = this.#usedPublished = state?.usedNext ?? 0;
     this.#record = record;
@@ -270,8 +272,9 @@ export class SplitDeviceQueue implements DeviceQueue {
       }
       this.#addSegment(chain, address, bytes, (flags & DescriptorFlag.WRITE) !== 0);
       if ((flags & DescriptorFlag.NEXT) === 0) return;
-      if (length >= this.size) {
-        throw new ProtocolError('split.driver.indirect.3', `a chain has more than ${this.size} descriptors, or loops`);
+      const most = indirect ? this.#longestTable : this.size;
+      if (length >= most) {
+        throw new ProtocolError('split.driver.indirect.3', `a chain has more than ${most} descriptors, or loops`);
       }
       index = view.getUint16(at + Descriptor.NEXT, true);
       if (index >= tableSize) {

@@ -20,5 +20,5 @@ function schedule(work) {
 }
 
 const disk = new FaultyDisk(await openFileDisk(process.argv[2]), { latency: () => 1, schedule });
-await serveVhostUser({ path: process.argv[3], device: () => new BlockDevice(disk, { segMax: 126 }), onEvent: say });
+await serveVhostUser({ path: process.argv[3], device: () => new BlockDevice(disk), onEvent: say });
 say({ event: 'listening' });

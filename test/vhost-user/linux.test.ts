@@ -29,7 +29,7 @@ describe.skipIf(!hasQemu)('Linux in QEMU over vhost-user', () => {
     const serve = (): Promise<VhostUserServer> => {
       return serveVhostUser({
         path,
-        device: () => new BlockDevice(disk, { segMax: 126 }),
+        device: () => new BlockDevice(disk),
         onEvent: (event) => events.push(event),
       });
     };

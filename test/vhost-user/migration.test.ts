@@ -21,7 +21,7 @@ describe.skipIf(!hasQemu)('a Linux that writes and checks files', () => {
     const start = async (name: string, waits: { readonly incoming?: string }): Promise<(typeof hosts)[0]> => {
       const folder = mkdtempSync(join(root, `${name}-`));
       const path = join(folder, 'disk.sock');
-      const device = (): BlockDevice => new BlockDevice(disk, { segMax: 126 });
+      const device = (): BlockDevice => new BlockDevice(disk);
       const server = await serveVhostUser({ path, device, onEvent: (event) => events.push(event) });
       const args = vhostUserDisk(path, format);
       const machine = await QemuMachine.start({ files, folder, load: ['virtio'], args, ...waits });

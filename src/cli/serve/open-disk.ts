@@ -16,8 +16,6 @@ export interface ImageOptions {
   /** As a MappedDisk instead of a FileDisk. */
   readonly mapped: boolean;
   readonly queues: number;
-  /** See `BlockDeviceOptions`. */
-  readonly segMax?: number;
 }
 
 /** What is served: an image as a block device, and what it counts. */
@@ -52,7 +50,6 @@ export async function openImage(options: ImageOptions, onEvent: (event: ImageEve
   const errors = new DiskErrors(onEvent);
   const type = new BlockDevice(counted, {
     queues: options.queues,
-    ...(options.segMax === undefined ? {} : { segMax: options.segMax }),
     onDiskError: (operation, error) => errors.add(operation, error),
   });
   return {

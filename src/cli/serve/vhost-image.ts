@@ -2,13 +2,10 @@
 import type { ServedDevice } from '../../hosts/vhost-user/worker.ts';
 import { type DiskState, type ImageEvent, type ImageOptions, openImage } from './open-disk.ts';
 
-/** What fits a queue of 128 entries, which is what QEMU makes and does not tell. */
-const SEG_MAX = 126;
-
 export default async function vhostImage(
   options: ImageOptions,
   tell: (what: ImageEvent) => void,
 ): Promise<ServedDevice> {
-  const { type, disk, resize, close } = await openImage({ ...options, segMax: SEG_MAX }, tell);
+  const { type, disk, resize, close } = await openImage(options, tell);
   return { type, commands: { disk: (): DiskState => disk(), resize: (bytes: number) => resize(bytes) }, close };
 }

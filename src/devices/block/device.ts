@@ -13,11 +13,6 @@ export interface BlockDeviceOptions {
   readonly queueSize?: number;
   /** More than one offers VIRTIO_BLK_F_MQ. 1. */
   readonly queues?: number;
-  /**
-   * How many data segments a request may have: two less than a queue has entries. Less where the other side of the transport
-   * makes the queues, and makes them smaller than they could be: over vhost-user, QEMU's have 128 entries unless told otherwise.
-   */
-  readonly segMax?: number;
   /** The largest data segment that the driver may use, in bytes; without it there is no limit. */
   readonly sizeMax?: number;
   /** An operation that the disk failed; the driver got IOERR. */
@@ -174,6 +169,5 @@ function offeredFeatures(disk: Disk, options: BlockDeviceOptions): FeatureSet {
 
 /** Header and status take two descriptors of a chain, which is never longer than the queue. */
 function segMax(options: BlockDeviceOptions): number {
-  const most = Math.max(1, (options.queueSize ?? 256) - 2);
-  return Math.min(most, options.segMax ?? most);
+  return Math.max(1, (options.queueSize ?? 256) - 2);
 }

@@ -55,7 +55,9 @@ export class BackEnd {
     this.#onEvent = onEvent;
     const memory = new GuestMemory();
     this.#memory = new FrontEndMemory(memory, MOST_REGIONS);
-    this.device = new Device(type, memory, { offer: [Feature.RING_PACKED], clock, ...device });
+    // The front-end makes the queues, and its guest's driver is not told that they are smaller than they could be.
+    const longestTable = Math.max(...type.queues.map(({ maxSize }) => maxSize));
+    this.device = new Device(type, memory, { offer: [Feature.RING_PACKED], longestTable, clock, ...device });
     this.#onDemand = this.device.queues.some((slot) => slot.onDemand);
     this.#listener = UnixListener.listen(path);
     this.poller.add(this.#listener.fd, Tag.LISTENER);

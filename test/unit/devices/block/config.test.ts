@@ -42,11 +42,6 @@ describe('a block device offers', () => {
 });
 
 describe('the configuration space of a block device (§5.2.4)', () => {
-  it('has no more data segments than it is told, nor than fit its queues', () => {
-    const segMax = (options: BlockDeviceOptions): number => deviceOf({}, options).readConfig(BlockConfig.SEG_MAX, 4);
-    expect([segMax({}), segMax({ segMax: 126 }), segMax({ segMax: 126, queueSize: 64 })]).toEqual([254, 126, 62]);
-  });
-
   it('describes its disk', () => {
     const topology = {
       blockSize: 4096,
