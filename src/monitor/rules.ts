@@ -11,9 +11,11 @@ import { mmioOperation } from './chapters/mmio-operation.ts';
 import { packed } from './chapters/packed.ts';
 import { pciCommonDevice } from './chapters/pci-common-device.ts';
 import { pciCommonDriver } from './chapters/pci-common-driver.ts';
+import { pciFunction } from './chapters/pci-function.ts';
 import { pciInterrupts } from './chapters/pci-interrupts.ts';
 import { pciMsix } from './chapters/pci-msix.ts';
 import { pciNotify } from './chapters/pci-notify.ts';
+import { pciStructures } from './chapters/pci-structures.ts';
 import { queues } from './chapters/queues.ts';
 import { reservedFeatures } from './chapters/reserved-features.ts';
 import { reset } from './chapters/reset.ts';
@@ -37,8 +39,10 @@ export const requirements: readonly Requirement[] = [
   ...init,
   ...suspendDriver,
   ...suspendDevice,
+  ...pciFunction,
   ...pciCommonDevice,
   ...pciCommonDriver,
+  ...pciStructures,
   ...pciInterrupts,
   ...pciMsix,
   ...pciNotify,

@@ -36,7 +36,12 @@ export interface RecordedRig {
 
 export async function recordBlock(
   way: TraceTransport,
-  options: { readonly device?: DeviceOptions; readonly driver?: DriverOptions; readonly disk?: Disk } = {},
+  options: {
+    readonly device?: DeviceOptions;
+    readonly driver?: DriverOptions;
+    readonly disk?: Disk;
+    readonly vectors?: number;
+  } = {},
 ): Promise<RecordedRig> {
   const memory = GuestMemory.over(new Uint8Array(1 << 20));
   const allocator = new GuestAllocator(memory, 0x1000, 0xff000);
@@ -44,18 +49,18 @@ export async function recordBlock(
   const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, trace, new FakeClock());
   const disk = options.disk ?? new MemoryDisk({ capacitySectors: 2048 });
   const device = new Device(recordedType(recorder, new BlockDevice(disk)), memory, options.device);
-  const transport = await connect(recorder, device, way);
+  const transport = await connect(recorder, device, way, options.vectors);
   recordDevice(recorder, device, memory);
   const driver = new BlockDriver(transport, allocator, options.driver);
   return { device, driver, lines: trace.lines };
 }
 
-async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {
+async function connect(recorder: Recorder, device: Device, way: TraceTransport, vectors = 0): Promise<DriverTransport> {
   if (way === 'direct') return recordedTransport(recorder, new DirectTransport(device));
   if (way === 'mmio') {
     return (await MmioDriverTransport.open(recordedMmio(recorder, new MmioLoopback(new MmioDevice(device)))))!;
   }
-  const bus = new PciLoopback(new PciDevice(device));
+  const bus = new PciLoopback(new PciDevice(device, { vectors }));
   return PciDriverTransport.open(recordedPci(recorder, bus, placesOf(memoryLayout.structures)));
 }
 

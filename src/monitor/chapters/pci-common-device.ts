@@ -1,8 +1,9 @@
 import { Feature } from '../../spec/features.ts';
-import { PciCommon } from '../../spec/pci.ts';
+import { PciCommon, VirtioPciCapType } from '../../spec/pci.ts';
 import type { Requirement } from '../rule.ts';
 import type { Located, PciAccess } from '../trace.ts';
 import { generationChanges } from './generation.ts';
+import { eachCapability, hasCapability, isAligned } from './pci-capabilities.ts';
 import { atPci } from './pci-registers.ts';
 import { isDisabledByReset, isNotResetting, showsResetUntilDone } from './queue-registers.ts';
 
@@ -14,7 +15,7 @@ export const pciCommonDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'The common configuration begins at a multiple of 4.',
-    unseen: 'Where a structure lies is in a capability; offsets in a trace are in the structure.',
+    check: eachCapability([VirtioPciCapType.COMMON], 'its offset is no multiple of 4', isAligned),
   },
   {
     id: 'pci.device.common.2',
@@ -22,7 +23,7 @@ export const pciCommonDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'There is a common configuration.',
-    unseen: 'Without one there is no trace.',
+    check: hasCapability(VirtioPciCapType.COMMON, 'the common configuration'),
   },
   {
     id: 'pci.device.common.3',

@@ -1,7 +1,8 @@
-import { Isr, PciHeader, PciStatus } from '../../spec/pci.ts';
+import { Isr, PciHeader, PciStatus, VirtioPciCapType } from '../../spec/pci.ts';
 import type { Check, Findings, Requirement } from '../rule.ts';
 import type { Interrupt, Located, PciAccess } from '../trace.ts';
-import { FunctionSpace, whenFound } from './pci-space.ts';
+import { hasCapability } from './pci-capabilities.ts';
+import { FunctionSpace } from './pci-space.ts';
 
 /** Calls back at each read of the ISR status, with the notifications since the one before; a reset forgets them. */
 function atIsrReads(
@@ -43,11 +44,7 @@ export const pciInterrupts: readonly Requirement[] = [
     ...device,
     id: 'pci.device.isr.1',
     text: 'There is an ISR status.',
-    check: ({ passed, failed }) =>
-      whenFound((space) => {
-        if (space.first(3) !== undefined) passed();
-        else failed('no capability is of the ISR status', space.last);
-      }),
+    check: hasCapability(VirtioPciCapType.ISR, 'the ISR status'),
   },
   {
     ...device,

@@ -1,6 +1,7 @@
 import type { PciStructureName, TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Msix, NO_VECTOR, PciCommon, PciHeader, PciStatus } from '../../../../src/spec/pci.ts';
 import {
+  chooses,
   configInterrupt,
   type RuleTraces,
   read,
@@ -48,7 +49,90 @@ const maps = (vector: number, readBack: number): TraceEvent[] => [
 const goesOn = set(PciCommon.QUEUE_SELECT, 0, 2);
 const interruptStatus = (value: number): TraceEvent => space(PciHeader.STATUS, value, 2);
 
+const probed = [...capabilities(...virtio), goesOn];
+const found = (field: number, value: number, bytes = 2): TraceEvent[] => [space(field, value, bytes), ...probed];
+/** Revision or subsystem of a function with a PCI device id. */
+const called = (id: number, field: number, value: number, bytes = 2): TraceEvent[] => [
+  space(PciHeader.DEVICE, id, 2),
+  ...found(field, value, bytes),
+];
+const has = (...types: number[]): TraceEvent[] => [...capabilities(...types.map(ofType)), goesOn];
+type Field = readonly [offset: number, value: number, width: number];
+/** The capabilities that every function has, one of them with more of its fields. */
+const detailed = (type: number, ...fields: readonly Field[]): TraceEvent[] => [
+  ...capabilities(...virtio.filter(([, [, of]]) => of !== type), [9, [3, type, 1], ...fields]),
+  goesOn,
+];
+/** The notification structure, and the choice of features after it. */
+const notification = (offset: number, length: number, multiplier: number, ...offered: number[]): TraceEvent[] => [
+  ...detailed(2, [8, offset, 4], [12, length, 4], [16, multiplier, 4]),
+  ...chooses(offered),
+  write(0x0b),
+];
+const DATA = 38;
+const place = (value: number): TraceEvent => get(PciCommon.QUEUE_NOTIFY_OFF, value, 2);
+const shared = (...ids: number[]): TraceEvent[] => [
+  ...capabilities(...virtio, ...ids.map((id) => [9, [3, 8, 1], [5, id, 1]] as const)),
+  goesOn,
+];
+const vendor = (bytes: number, id: number): TraceEvent[] => detailed(9, [2, bytes, 1], [4, id, 2]);
+/** An access by configuration space to the common configuration, which has its first 64 bytes. */
+const reaches = (offset: number, length: number): TraceEvent[] => {
+  const common = [9, [3, 1, 1], [4, 0, 1], [8, 0, 4], [12, 64, 4]] as const;
+  const others = [2, 3].map(ofType);
+  const window = [9, [3, 5, 1], [4, 0, 1], [8, offset, 4], [12, length, 4]] as const;
+  // Its data come after the other three.
+  return [...capabilities(common, ...others, window), space(0x40 + 3 * 0x20 + 16, 0, length === 1 ? 1 : 4)];
+};
+
 const traces: Readonly<Record<string, Pick<RuleTraces, 'pass' | 'fail' | 'alongside'>>> = {
+  'pci.device.common.1': { pass: detailed(1, [8, 4, 4]), fail: detailed(1, [8, 2, 4]) },
+  'pci.device.common.2': { pass: probed, fail: has(2, 3, 5) },
+  'pci.device.discovery.1': { pass: found(PciHeader.VENDOR, 0x1af4), fail: found(PciHeader.VENDOR, 0x8086) },
+  'pci.device.discovery.2': { pass: found(PciHeader.DEVICE, 0x1042), fail: found(PciHeader.DEVICE, 0x1043) },
+  'pci.device.discovery.4': {
+    pass: called(0x1042, PciHeader.REVISION, 1, 1),
+    fail: called(0x1001, PciHeader.REVISION, 1, 1),
+  },
+  'pci.device.discovery.5': {
+    pass: called(0x1042, PciHeader.REVISION, 1, 1),
+    fail: called(0x1042, PciHeader.REVISION, 0, 1),
+  },
+  'pci.device.discovery.6': {
+    pass: called(0x1042, PciHeader.SUBSYSTEM, 0x40),
+    fail: called(0x1042, PciHeader.SUBSYSTEM, 2),
+  },
+  'pci.driver.cap.8': {
+    pass: [...probed, access('write', 'space')(PciHeader.COMMAND, 7, 2)],
+    fail: [...probed, access('write', 'space')(0x44, 1, 1)],
+  },
+  'pci.device.cap.1': { pass: detailed(1, [2, 16, 1]), fail: detailed(1, [2, 12, 1]) },
+  'pci.device.notifycap.1': { pass: probed, fail: has(1, 3, 5) },
+  'pci.device.notifycap.2': { pass: notification(2, 8, 2), fail: notification(1, 8, 2) },
+  'pci.device.notifycap.3': { pass: notification(0, 8, 2), fail: notification(0, 8, 6) },
+  'pci.device.notifycap.4': { pass: notification(0, 2, 2), fail: notification(0, 1, 2) },
+  'pci.device.notifycap.6': {
+    pass: [...notification(0, 8, 2), place(3)],
+    fail: [...notification(0, 8, 2), place(4)],
+  },
+  'pci.device.notifycap.7': { pass: notification(0, 8, 4, DATA), fail: notification(0, 8, 2, DATA) },
+  'pci.device.notifycap.8': { pass: notification(4, 8, 4, DATA), fail: notification(2, 8, 4, DATA) },
+  'pci.device.notifycap.9': { pass: notification(0, 4, 4, DATA), fail: notification(0, 2, 4, DATA) },
+  'pci.device.notifycap.11': {
+    pass: [...notification(0, 8, 4, DATA), place(1)],
+    fail: [...notification(0, 8, 4, DATA), place(2)],
+  },
+  'pci.device.devcfg.1': { pass: detailed(4, [8, 4, 4]), fail: detailed(4, [8, 2, 4]) },
+  'pci.device.shm.2': { pass: shared(0, 1), fail: shared(1, 1) },
+  'pci.device.vendor.3': { pass: vendor(8, 0x1234), fail: vendor(8, 0x1af4) },
+  'pci.device.vendor.4': { pass: vendor(8, 0x1234), fail: vendor(7, 0x1234) },
+  'pci.driver.vendor.2': {
+    pass: [...capabilities(...virtio, [9, [3, 9, 1], [4, 0x1234, 2]]), access('write', 'space')(0xc5, 1, 1)],
+    fail: [...capabilities(...virtio, [9, [3, 9, 1]]), access('write', 'space')(0xc5, 1, 1)],
+  },
+  'pci.device.pcicfg.1': { pass: probed, fail: has(1, 2, 3) },
+  'pci.driver.pcicfg.1': { pass: reaches(20, 4), fail: reaches(18, 4) },
+  'pci.driver.pcicfg.2': { pass: reaches(20, 4), fail: reaches(64, 4) },
   'pci.device.isr.1': {
     pass: capabilities(...virtio),
     fail: capabilities(...[1, 2, 5].map(ofType)),
