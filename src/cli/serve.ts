@@ -35,6 +35,8 @@ Over vfio-user (QEMU 10.1 and later) the whole PCI function is served, so that a
   qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/disk.sock"}}'
 
 SIGTERM and SIGINT let what is in processing end, for 5 s at most, then close. Events are lines of JSON on standard output.
+Programs can use the control socket, too: a line of JSON as {"command":"resize","argument":1073741824} is answered by one
+with "ok" and "result" or "error".
 
 Exit code: 0 when it was ended by a signal; 1 when something failed; 2 for a wrong command line.`;
 
