@@ -9,6 +9,7 @@ const SUITES: Readonly<Record<string, () => Promise<Row[]>>> = {
   loopback: async () => (await import('./loopback.ts')).loopbackSuite(),
   suspend: async () => (await import('./suspend.ts')).suspendSuite(),
   'vfio-user': async () => (await import('./vfio-user.ts')).vfioUserSuite(),
+  'vhost-suspend': async () => (await import('./vhost-suspend.ts')).vhostSuspendSuite(),
   vhost: async () => (await import('./vhost.ts')).vhostSuite(),
   disk: async () => (await import('./disk.ts')).diskSuite(),
   allocation: async () => (await import('./allocation.ts')).allocationSuite(),
