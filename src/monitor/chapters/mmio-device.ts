@@ -69,7 +69,7 @@ export const mmioDevice: readonly Requirement[] = [
     section: '§4.2.2.1',
     level: 'MUST',
     role: 'device',
-    text: 'InterruptStatus shows nothing else.',
+    text: 'InterruptStatus shows nothing that has not happened.',
     check: ({ session, passed, failed }) => {
       /** Only a trace with notifications says what has happened; what was before it is not known. */
       let isTold = false;
@@ -189,7 +189,7 @@ export const mmioDevice: readonly Requirement[] = [
     section: '§4.2.2.1',
     level: 'MUST',
     role: 'device',
-    text: 'When that is done, QueueReady is 0, too.',
+    text: 'When the reset of a queue is done, QueueReady is 0, too.',
     check: isDisabledByReset('mmio'),
   },
 ];

@@ -224,7 +224,7 @@ export const mmioDriver: readonly Requirement[] = [
     section: '§4.2.2.2',
     level: 'MUST',
     role: 'driver',
-    text: 'QueueReady is read back after that.',
+    text: 'QueueReady is read back after a write of 0.',
     check: ({ passed, failed }) => {
       const queues = new QueueRegisters('mmio');
       let stopped: Located | undefined;

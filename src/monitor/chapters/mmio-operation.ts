@@ -40,7 +40,7 @@ export const mmioOperation: readonly Requirement[] = [
     section: '§4.2.3.1.1',
     level: 'MUST',
     role: 'driver',
-    text: 'DeviceID is read after that.',
+    text: 'DeviceID is read after MagicValue and Version.',
     check: ({ passed, failed }) => {
       let isProbed = false;
       let isDecided = false;
@@ -145,7 +145,7 @@ export const mmioOperation: readonly Requirement[] = [
     section: '§4.2.3.4.1',
     level: 'MUST',
     role: 'driver',
-    text: 'What was handled is acknowledged after that.',
+    text: 'What was handled is acknowledged by InterruptACK.',
     check: ({ passed, failed }) => {
       let seen: Located<MmioAccess> | undefined;
       return {

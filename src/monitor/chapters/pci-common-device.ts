@@ -150,7 +150,7 @@ export const pciCommonDevice: readonly Requirement[] = [
     section: '§4.1.4.3.1',
     level: 'MUST',
     role: 'device',
-    text: 'When that is done, queue_enable is 0, too.',
+    text: 'When the reset of a queue is done, queue_enable is 0, too.',
     check: isDisabledByReset('pci'),
   },
   {

@@ -41,7 +41,7 @@ export const pciCommonDriver: readonly Requirement[] = [
     section: '§4.1.4.3.2',
     level: 'MUST NOT',
     role: 'driver',
-    text: 'Without, only powers of two are.',
+    text: 'Without packed rings, only powers of two are written to queue_size.',
     check: ({ session, passed, failed }) => ({
       pci: atPci('write', 'common', PciCommon.QUEUE_SIZE, ({ value }) => {
         if (session.has(Feature.RING_PACKED)) return;

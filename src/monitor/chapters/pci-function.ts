@@ -97,14 +97,14 @@ export const pciFunction: readonly Requirement[] = [
     ...discovery,
     id: 'pci.device.discovery.5',
     level: 'SHOULD',
-    text: 'Its revision is 1 or more.',
+    text: 'The revision of a function that is not transitional is 1 or more.',
     check: header(PciHeader.REVISION, (value, space) => (isTransitional(space) === false ? value >= 1 : undefined)),
   },
   {
     ...discovery,
     id: 'pci.device.discovery.6',
     level: 'SHOULD',
-    text: 'Its subsystem is 0x40 or more.',
+    text: 'The subsystem of a function that is not transitional is 0x40 or more.',
     check: header(PciHeader.SUBSYSTEM, (value, space) => (isTransitional(space) === false ? value >= 0x40 : undefined)),
   },
   ...unseenOf({ prefix: 'pci.driver.discovery', section: '§4.1.2.2', role: 'driver' }, WHICH, {

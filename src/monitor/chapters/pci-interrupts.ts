@@ -49,7 +49,7 @@ export const pciInterrupts: readonly Requirement[] = [
   {
     ...device,
     id: 'pci.device.isr.2',
-    text: 'It shows a change of the configuration before that is told.',
+    text: 'The ISR status shows a change of the configuration before that is told.',
     check: (findings) =>
       atIsrReads(findings, ({ value }, since) => {
         const told = since.find(({ cause }) => cause === 'config');
@@ -61,7 +61,7 @@ export const pciInterrupts: readonly Requirement[] = [
   {
     ...device,
     id: 'pci.device.isr.3',
-    text: 'Without MSI-X, it shows used buffers before they are told.',
+    text: 'Without MSI-X, the ISR status shows used buffers before they are told.',
     check: (findings) =>
       atIsrReads(findings, ({ value }, since, space) => {
         const told = since.find(({ cause }) => cause === 'used');
@@ -73,7 +73,7 @@ export const pciInterrupts: readonly Requirement[] = [
   {
     ...device,
     id: 'pci.device.isr.4',
-    text: 'Without MSI-X, the interrupt status of the function is whether it shows anything.',
+    text: 'Without MSI-X, the interrupt status of the function is whether the ISR status shows anything.',
     check: ({ passed, failed }) => {
       const space = new FunctionSpace();
       let told: Located<Interrupt> | undefined;
@@ -99,7 +99,7 @@ export const pciInterrupts: readonly Requirement[] = [
   {
     ...device,
     id: 'pci.device.isr.5',
-    text: 'A read of it clears it.',
+    text: 'A read of the ISR status clears it.',
     check: (findings) => {
       let before: Located<PciAccess> | undefined;
       let isTold = false;

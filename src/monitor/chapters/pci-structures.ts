@@ -246,7 +246,7 @@ export const pciStructures: readonly Requirement[] = [
     section: '§4.1.4.9.2',
     level: 'MUST NOT',
     role: 'driver',
-    text: 'The offset of an access is a multiple of its length.',
+    text: 'The offset of an access by configuration space is a multiple of its length.',
     check: atWindow(({ offset, length }) => (offset % length === 0 ? undefined : `${length} bytes at ${offset}`)),
   },
   {
@@ -254,7 +254,7 @@ export const pciStructures: readonly Requirement[] = [
     section: '§4.1.4.9.2',
     level: 'MUST NOT',
     role: 'driver',
-    text: 'It goes to one of the structures, and to nothing else.',
+    text: 'An access by configuration space goes to one of the structures, and to nothing else.',
     check: atWindow(({ bar, offset, length }, space) => {
       const isInside = space.virtio.some((place) => {
         if (![COMMON, NOTIFY, ISR, DEVICE].includes((place.type ?? 0) as 1) || place.bar !== bar) return false;
