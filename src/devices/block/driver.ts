@@ -242,8 +242,9 @@ export class BlockDriver {
       capacitySectors: capacity,
       readOnly: has(BlockFeature.RO),
       blockSize: has(BlockFeature.BLK_SIZE) ? blockSize : SECTOR_BYTES,
-      sizeMax: has(BlockFeature.SIZE_MAX) ? sizeMax : 0xffff_ffff,
-      segMax: has(BlockFeature.SEG_MAX) ? segMax : 1,
+      // Nothing fits into segments of nothing: QEMU's storage daemon offers the feature and leaves the field 0.
+      sizeMax: has(BlockFeature.SIZE_MAX) && sizeMax > 0 ? sizeMax : 0xffff_ffff,
+      segMax: has(BlockFeature.SEG_MAX) ? Math.max(1, segMax) : 1,
       queues: has(BlockFeature.MQ) ? Math.max(1, queues) : 1,
     };
     this.#info = info;

@@ -154,11 +154,12 @@ export class VhostUserTransport implements DriverTransport {
 
   async readConfig(offset: number, width: AccessWidth): Promise<number> {
     if (!this.#has(ProtocolFeature.CONFIG)) return 0;
-    const reply = await this.#connection.ask('GET_CONFIG', configMessage(offset, width, 0));
-    if (reply.byteLength !== ConfigField.BYTES + width) {
+    // From the beginning: some back-ends, qemu-storage-daemon's among them, overlook the offset.
+    const reply = await this.#connection.ask('GET_CONFIG', configMessage(0, offset + width, 0));
+    if (reply.byteLength !== ConfigField.BYTES + offset + width) {
       throw new TransportError(`the back-end has no ${width} bytes of configuration at ${offset}`);
     }
-    return littleEndian(reply, width);
+    return littleEndian(reply, offset, width);
   }
 
   async writeConfig(offset: number, width: AccessWidth, value: number): Promise<void> {
@@ -334,7 +335,7 @@ function vringAddress(index: number, { descriptorArea, driverArea, deviceArea }:
   return new Uint8Array(view.buffer);
 }
 
-function configMessage(offset: number, width: AccessWidth, value: number): Uint8Array {
+function configMessage(offset: number, width: number, value: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(ConfigField.BYTES + width));
   view.setUint32(ConfigField.OFFSET, offset, true);
   view.setUint32(ConfigField.SIZE, width, true);
@@ -342,8 +343,8 @@ function configMessage(offset: number, width: AccessWidth, value: number): Uint8
   return new Uint8Array(view.buffer);
 }
 
-function littleEndian(reply: DataView, width: AccessWidth): number {
+function littleEndian(reply: DataView, offset: number, width: AccessWidth): number {
   let value = 0;
-  for (let n = width - 1; n >= 0; n--) value = value * 256 + reply.getUint8(ConfigField.BYTES + n);
+  for (let n = width - 1; n >= 0; n--) value = value * 256 + reply.getUint8(ConfigField.BYTES + offset + n);
   return value;
 }
