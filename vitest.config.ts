@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Drivers for Linux are built here; what needs them is left out where they cannot be. */
@@ -10,7 +11,18 @@ if (!hasNbdkit) console.warn('skipped: disks on NBD servers of others, as there 
 
 const needCompiler = ['test/guest/suspend*.test.ts', 'test/qemu/vfio-user.test.ts'];
 
+/** vitest itself would leave one processor idle. */
+const PROCESSORS = availableParallelism();
+
 const SLOW_MS = 300_000;
+
+/** Over sockets and mapped files, with processes that are killed: they take their time, and need Linux. */
+const SOCKETS = [
+  'test/unit/hosts/{vfio,vhost}-user/**/*.test.ts',
+  'test/unit/hosts/loopback/worker.test.ts',
+  'test/unit/storage/{nbd/*,mapped-disk,file-lock}.test.ts',
+  'test/unit/machine/saving-is-killed.test.ts',
+];
 
 export default defineConfig({
   test: {
@@ -19,9 +31,21 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/{unit,suspend}/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...SOCKETS],
           testTimeout: 20_000,
           // No file leaves anything behind, and a process for each would take as long as the tests themselves.
           isolate: false,
+          maxWorkers: PROCESSORS,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'sockets',
+          include: SOCKETS,
+          testTimeout: 20_000,
+          isolate: false,
+          maxWorkers: PROCESSORS,
           sequence: { groupOrder: 0 },
         },
       },

@@ -49,7 +49,15 @@ function round(seed, times, tests) {
   try {
     const output = join(folder, 'results.json');
     const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-    const options = ['--project', 'unit', '--testTimeout=3600000', '--reporter=json', `--outputFile=${output}`];
+    const options = [
+      '--project',
+      'unit',
+      '--project',
+      'sockets',
+      '--testTimeout=3600000',
+      '--reporter=json',
+      `--outputFile=${output}`,
+    ];
     spawnSync(process.execPath, [vitest, 'run', ...options, ...tests], {
       cwd: root,
       stdio: ['ignore', 'ignore', 'inherit'],
