@@ -102,7 +102,11 @@ export class Quiet {
 
   /** To be called whenever `busy` may have become false. */
   settle(): void {
-    if (this.#phase !== 'draining' || this.#hooks.busy()) return;
+    // Called for each request: what makes closures is a method of its own, or each call would allocate.
+    if (this.#phase === 'draining' && !this.#hooks.busy()) this.#stop();
+  }
+
+  #stop(): void {
     this.#phase = 'stopping';
     run(
       () => this.#hooks.stop(),
