@@ -44,8 +44,6 @@ export class PackedDeviceQueue implements DeviceQueue {
   #availableMarks: number;
   #usedNext: number;
   #usedMarks: number;
-  /** Descriptors that are taken and not used yet: those between the two positions. */
-  #held = 0;
   /** Descriptors used since the last `publish`; the first of them waits for its flags. */
   #unpublished = 0;
   #firstAt = 0;
@@ -100,6 +98,12 @@ export class PackedDeviceQueue implements DeviceQueue {
     return this.#taken;
   }
 
+  /** Descriptors that are taken and not used yet, of which there are some: those between the two positions. */
+  get #held(): number {
+    const between = this.#availableNext - this.#usedNext;
+    return between > 0 ? between : between + this.size;
+  }
+
   take(): Chain | undefined {
     if (this.#closed) return undefined;
     if (this.#memory.generation !== this.#generation) this.#locate();
@@ -109,7 +113,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(0);
     this.#walk(chain, flags);
-    if (this.#held + chain.slots > this.size) {
+    if (this.#taken > 0 && this.#held + chain.slots > this.size) {
       throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
     }
     this.#taking(chain);
@@ -138,7 +142,6 @@ export class PackedDeviceQueue implements DeviceQueue {
       throw new RangeError('only the chain that was taken last can be given back');
     this.#availableNext = position;
     if (wrapped) this.#availableMarks ^= MARKS;
-    this.#held -= chain.slots;
     this.#order?.pop();
     this.#record?.givenBack(chain);
     this.#release(chain);
@@ -234,7 +237,6 @@ export class PackedDeviceQueue implements DeviceQueue {
     } else view.setUint32(at + PackedDescriptor.ID, chain.id | (flags << 16), true);
     this.#lastUsed = next;
     this.#unpublished += slots;
-    this.#held -= slots;
     const after = next + slots;
     if (after < this.size) this.#usedNext = after;
     else {
@@ -254,7 +256,6 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   /** Moves the available position over the descriptors of a chain. */
   #advance(slots: number): void {
-    this.#held += slots;
     this.#availableNext += slots;
     if (this.#availableNext < this.size) return;
     this.#availableNext -= this.size;
