@@ -112,11 +112,11 @@ describe.each(Object.entries(RINGS))(
 
 /** The disk keeps back what comes until it is told to suspend, so that something is in flight then, each time. */
 const READ_THAT_IS_HELD = `dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &
-  until grep -q [1-9] /sys/block/vda/inflight; do :; done`;
+  reads=0 writes=0; while [ $reads$writes = 00 ]; do read reads writes </sys/block/vda/inflight; done`;
 
 const suspendAndResume = (count: number, before: string): string => `i=0; while [ $i -lt ${count} ]; do
   ${before}
-  echo 1 >${SUSPEND} && [ $(cat ${SUSPEND}) = 1 ] && echo 0 >${SUSPEND} || exit 1
+  echo 1 >${SUSPEND} && read suspended <${SUSPEND} && [ $suspended = 1 ] && echo 0 >${SUSPEND} || exit 1
   i=$((i + 1))
 done`;
 
