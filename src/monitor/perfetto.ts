@@ -79,7 +79,7 @@ export class PerfettoExport {
 }
 
 function doneBy(event: TraceEvent): Role {
-  if (event.kind === 'memory') return event.by;
+  if (event.kind === 'memory' || event.kind === 'buffer.contents') return event.by;
   return BY_DEVICE.has(event.kind) ? 'device' : 'driver';
 }
 
@@ -98,6 +98,7 @@ function nameOf(event: TraceEvent): string {
     case 'buffer.available':
     case 'buffer.taken':
     case 'buffer.used':
+    case 'buffer.contents':
       return `${event.kind} ${event.queue}:${event.id}`;
     default:
       return event.kind;

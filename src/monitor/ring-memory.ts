@@ -1,7 +1,13 @@
 import type { MemoryAccess, QueueEnable } from './trace.ts';
 
+/** Memory by guest-physical address, little-endian. */
+export interface RingBytes {
+  u16(address: number): number;
+  u32(address: number): number;
+}
+
 /** The memory of a queue's areas as far as a trace has shown it, by guest-physical address; 0 where it has not. */
-export class RingMemory {
+export class RingMemory implements RingBytes {
   readonly #bytes = new Map<number, number>();
 
   write(address: number, bytes: string): void {
@@ -25,6 +31,36 @@ export class RingMemory {
 
   u32(address: number): number {
     return this.u16(address) + this.u16(address + 2) * 0x1_0000;
+  }
+}
+
+/** Bytes of a trace, from address 0 on; 0 behind their end. */
+export class HexBytes implements RingBytes {
+  readonly #hex: string;
+
+  constructor(hex: string) {
+    this.#hex = hex;
+  }
+
+  get length(): number {
+    return this.#hex.length / 2;
+  }
+
+  u8(address: number): number {
+    return Number.parseInt(this.#hex.slice(2 * address, 2 * address + 2) || '0', 16);
+  }
+
+  u16(address: number): number {
+    return this.u8(address) + this.u8(address + 1) * 0x100;
+  }
+
+  u32(address: number): number {
+    return this.u16(address) + this.u16(address + 2) * 0x1_0000;
+  }
+
+  /** As a double: exact up to 2^53. */
+  u64(address: number): number {
+    return this.u32(address) + this.u32(address + 4) * 0x1_0000_0000;
   }
 }
 

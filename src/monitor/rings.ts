@@ -1,14 +1,23 @@
 import { Feature } from '../spec/features.ts';
 import { EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
-import { Available, Descriptor, DescriptorFlag, splitAreas, Used } from '../spec/split-ring.ts';
-import { placeOf, type QueuePlace, type RingMemory } from './ring-memory.ts';
+import { Available, splitAreas, Used } from '../spec/split-ring.ts';
+import { chainIn, lengthsOf, type RingFormat, segmentsOf } from './chains.ts';
+import { placeOf, type QueuePlace, type RingBytes } from './ring-memory.ts';
 import type { Session } from './session.ts';
-import type { MemoryAccess, QueueEnable, TraceEvent } from './trace.ts';
+import type { BufferAvailable, BufferUsed, MemoryAccess, QueueEnable, TraceEvent } from './trace.ts';
+
+/** The indirect table that was made known of a buffer. */
+type Tables = (id: number) => string | undefined;
 
 /** What a queue's memory says about buffers. */
-interface RingReader {
+export interface RingReader {
   /** The buffers that came and went by a write to the memory. */
-  look(memory: RingMemory): readonly TraceEvent[];
+  look(memory: RingBytes, tables?: Tables): readonly (BufferAvailable | BufferUsed)[];
+}
+
+/** A reader of a queue that begins where queues begin. */
+export function ringReader(place: QueuePlace, format: RingFormat): RingReader {
+  return format === 'packed' ? new PackedReader(place) : new SplitReader(place);
 }
 
 /** The driver's and the device's index, followed entry by entry (§2.7). */
@@ -21,15 +30,16 @@ class SplitReader implements RingReader {
     this.#place = place;
   }
 
-  look(memory: RingMemory): readonly TraceEvent[] {
+  look(memory: RingBytes, tables: Tables = () => undefined): readonly (BufferAvailable | BufferUsed)[] {
     const { queue, size, driver, device } = this.#place;
-    const events: TraceEvent[] = [];
+    const events: (BufferAvailable | BufferUsed)[] = [];
     const available = memory.u16(driver + Available.INDEX);
     // An index that goes back, or too far, is for a rule about it; it says nothing about buffers.
     if (distance(this.#available, available) <= size) {
       for (; this.#available !== available; this.#available = (this.#available + 1) & 0xffff) {
         const id = memory.u16(driver + Available.RING + Available.ENTRY_SIZE * (this.#available % size));
-        events.push({ kind: 'buffer.available', queue, id, ...this.#lengths(memory, id) });
+        const segments = segmentsOf(chainIn(memory, this.#place, id, 'split'), size, 'split', tables(id));
+        events.push({ kind: 'buffer.available', queue, id, ...lengthsOf(segments) });
       }
     }
     const used = memory.u16(device + Used.INDEX);
@@ -40,24 +50,6 @@ class SplitReader implements RingReader {
       }
     }
     return events;
-  }
-
-  /** Bytes that the device may read and write; unknown where an indirect table, which is not in the ring, has them. */
-  #lengths(memory: RingMemory, head: number): { readonly readable?: number; readonly writable?: number } {
-    const { descriptor, size } = this.#place;
-    let readable = 0;
-    let writable = 0;
-    for (let index = head, n = 0; index < size && n < size; n++) {
-      const at = descriptor + Descriptor.SIZE * index;
-      const flags = memory.u16(at + Descriptor.FLAGS);
-      const length = memory.u32(at + Descriptor.LENGTH);
-      if ((flags & DescriptorFlag.INDIRECT) !== 0) return {};
-      if ((flags & DescriptorFlag.WRITE) !== 0) writable += length;
-      else readable += length;
-      if ((flags & DescriptorFlag.NEXT) === 0) return { readable, writable };
-      index = memory.u16(at + Descriptor.NEXT);
-    }
-    return {};
   }
 }
 
@@ -75,49 +67,33 @@ class PackedReader implements RingReader {
     this.#place = place;
   }
 
-  look(memory: RingMemory): readonly TraceEvent[] {
-    const events: TraceEvent[] = [];
-    for (let event = this.#nextAvailable(memory); event !== undefined; event = this.#nextAvailable(memory)) {
+  look(memory: RingBytes, tables: Tables = () => undefined): readonly (BufferAvailable | BufferUsed)[] {
+    const events: (BufferAvailable | BufferUsed)[] = [];
+    for (let event = this.#nextAvailable(memory, tables); event !== undefined; ) {
       events.push(event);
+      event = this.#nextAvailable(memory, tables);
     }
     for (let event = this.#nextUsed(memory); event !== undefined; event = this.#nextUsed(memory)) events.push(event);
     return events;
   }
 
-  #nextAvailable(memory: RingMemory): TraceEvent | undefined {
+  #nextAvailable(memory: RingBytes, tables: Tables): BufferAvailable | undefined {
     const { queue, size } = this.#place;
-    let slots = 0;
-    let readable = 0;
-    let writable = 0;
-    let isIndirect = false;
-    const first = this.#available;
-    let at = first;
-    let wrap = this.#availableWrap;
-    for (let flags: number = PackedFlag.NEXT; (flags & PackedFlag.NEXT) !== 0 && slots < size; slots++) {
-      const address = this.#descriptor(at);
-      flags = memory.u16(address + PackedDescriptor.FLAGS);
-      // The first one says whether the whole list is available.
-      if (slots === 0 && !(bit(flags, PackedFlag.AVAILABLE) === wrap && bit(flags, PackedFlag.USED) !== wrap)) {
-        return undefined;
-      }
-      isIndirect ||= (flags & PackedFlag.INDIRECT) !== 0;
-      const length = memory.u32(address + PackedDescriptor.LENGTH);
-      if ((flags & PackedFlag.WRITE) !== 0) writable += length;
-      else readable += length;
-      if (++at === size) {
-        at = 0;
-        wrap ^= 1;
-      }
-    }
-    const last = this.#descriptor((at + size - 1) % size);
-    const id = memory.u16(last + PackedDescriptor.ID);
-    this.#available = at;
-    this.#availableWrap = wrap;
+    const at = this.#available;
+    const first = memory.u16(this.#descriptor(at) + PackedDescriptor.FLAGS);
+    // The first one says whether the whole list is available.
+    const wrap = this.#availableWrap;
+    if (bit(first, PackedFlag.AVAILABLE) !== wrap || bit(first, PackedFlag.USED) === wrap) return undefined;
+    const chain = chainIn(memory, this.#place, at, 'packed');
+    const slots = Math.min(chain.length, size);
+    const id = memory.u16(this.#descriptor((at + slots - 1) % size) + PackedDescriptor.ID);
+    this.#available = (at + slots) % size;
+    if (at + slots >= size) this.#availableWrap ^= 1;
     this.#slots.set(id, slots);
-    return { kind: 'buffer.available', queue, id, at: first, ...(isIndirect ? {} : { readable, writable }) };
+    return { kind: 'buffer.available', queue, id, at, ...lengthsOf(segmentsOf(chain, size, 'packed', tables(id))) };
   }
 
-  #nextUsed(memory: RingMemory): TraceEvent | undefined {
+  #nextUsed(memory: RingBytes): BufferUsed | undefined {
     const { queue, size } = this.#place;
     const address = this.#descriptor(this.#used);
     const flags = memory.u16(address + PackedDescriptor.FLAGS);
@@ -158,11 +134,11 @@ export class RingDecoder {
       return;
     }
     this.#session.places.set(event.queue, place);
-    const isPacked = this.#session.has(Feature.RING_PACKED);
-    const areas = isPacked ? packedAreas(place.size) : splitAreas(place.size);
+    const format = this.#session.has(Feature.RING_PACKED) ? 'packed' : 'split';
+    const areas = format === 'packed' ? packedAreas(place.size) : splitAreas(place.size);
     for (const area of ['descriptor', 'driver', 'device'] as const)
       this.#session.memory.forget(place[area], areas[area]);
-    this.#readers.set(event.queue, isPacked ? new PackedReader(place) : new SplitReader(place));
+    this.#readers.set(event.queue, ringReader(place, format));
   }
 
   reset(queue: number): void {
@@ -178,8 +154,10 @@ export class RingDecoder {
   /** What a write says about buffers. */
   decode(event: MemoryAccess): readonly TraceEvent[] {
     if (event.access !== 'write' || event.bytes === undefined) return [];
+    const { queue } = event;
     this.#session.memory.write(event.address, event.bytes);
-    return this.#readers.get(event.queue)?.look(this.#session.memory) ?? [];
+    const tables: Tables = (id) => this.#session.contentsOf({ queue, id }, 'driver')?.table;
+    return this.#readers.get(queue)?.look(this.#session.memory, tables) ?? [];
   }
 }
 

@@ -1,7 +1,7 @@
 import { Feature, type FeatureSet, hasFeature } from '../spec/features.ts';
 import { Status } from '../spec/status.ts';
 import { type QueuePlace, RingMemory } from './ring-memory.ts';
-import type { Located, TraceEvent, TraceHeader } from './trace.ts';
+import type { BufferContents, Located, Role, TraceEvent, TraceHeader } from './trace.ts';
 
 /**
  * Where one end is in its life.
@@ -56,6 +56,8 @@ export class Session {
   /** Where those queues are whose registers the trace has shown, and what is in their memory. */
   readonly places: Map<number, QueuePlace> = new Map();
   readonly memory: RingMemory = new RingMemory();
+  /** What is known to be in buffers that are out. */
+  readonly #contents: Map<string, BufferContents> = new Map();
 
   constructor(header: TraceHeader) {
     this.header = header;
@@ -83,6 +85,11 @@ export class Session {
 
   offers(feature: number): boolean {
     return hasFeature(this.offered, feature);
+  }
+
+  /** What was in a buffer when one end handed it over, until it was used; while a rule is told of the use it is still there. */
+  contentsOf({ queue, id }: { readonly queue: number; readonly id: number }, by: Role): BufferContents | undefined {
+    return this.#contents.get(`${queue}:${id}:${by}`);
   }
 
   /** Takes an event in. */
@@ -117,6 +124,13 @@ export class Session {
         return;
       case 'queue.reset':
         this.queues.delete(event.queue);
+        for (const [key, { queue }] of this.#contents) if (queue === event.queue) this.#contents.delete(key);
+        return;
+      case 'buffer.contents':
+        this.#contents.set(`${event.queue}:${event.id}:${event.by}`, event);
+        return;
+      case 'buffer.used':
+        for (const by of ['driver', 'device']) this.#contents.delete(`${event.queue}:${event.id}:${by}`);
         return;
       case 'restored':
         this.accepted = this.negotiated = BigInt(`0x${event.features}`);
@@ -169,6 +183,7 @@ export class Session {
     this.device = 'resetting';
     this.accepted = this.negotiated = 0n;
     this.queues.clear();
+    this.#contents.clear();
     this.seen = undefined;
   }
 

@@ -1,17 +1,11 @@
 import { Feature } from '../spec/features.ts';
-import { Available, Descriptor, DescriptorFlag, Used } from '../spec/split-ring.ts';
-import type { QueuePlace, RingMemory } from './ring-memory.ts';
+import { Available, Used } from '../spec/split-ring.ts';
+import { type ChainDescriptor, chainIn } from './chains.ts';
+import type { QueuePlace } from './ring-memory.ts';
 import type { Session } from './session.ts';
 import type { BufferAvailable } from './trace.ts';
 
 /** A split ring in the memory of a trace, for rules that look into it. */
-
-export interface SplitDescriptor {
-  readonly index: number;
-  readonly length: number;
-  readonly flags: number;
-  readonly next: number;
-}
 
 /** The place of a queue if it is a split one. */
 export function splitPlace(session: Session, queue: number): QueuePlace | undefined {
@@ -19,27 +13,9 @@ export function splitPlace(session: Session, queue: number): QueuePlace | undefi
 }
 
 /** The descriptors of a buffer, one more than the queue has entries at most: then it is too long, or has no end. */
-export function chainOf(session: Session, { queue, id }: BufferAvailable): readonly SplitDescriptor[] {
+export function chainOf(session: Session, { queue, id }: BufferAvailable): readonly ChainDescriptor[] {
   const place = splitPlace(session, queue);
-  if (place === undefined) return [];
-  const chain: SplitDescriptor[] = [];
-  for (let index = id; chain.length <= place.size; ) {
-    const descriptor = descriptorAt(session.memory, place, index);
-    chain.push(descriptor);
-    if ((descriptor.flags & DescriptorFlag.NEXT) === 0) break;
-    index = descriptor.next;
-  }
-  return chain;
-}
-
-function descriptorAt(memory: RingMemory, { descriptor }: QueuePlace, index: number): SplitDescriptor {
-  const at = descriptor + Descriptor.SIZE * index;
-  return {
-    index,
-    length: memory.u32(at + Descriptor.LENGTH),
-    flags: memory.u16(at + Descriptor.FLAGS),
-    next: memory.u16(at + Descriptor.NEXT),
-  };
+  return place === undefined ? [] : chainIn(session.memory, place, id, 'split');
 }
 
 /** Addresses of the fields by which the two ends talk about notifications. */

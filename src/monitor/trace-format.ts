@@ -80,6 +80,14 @@ const SHAPES: { readonly [E in TraceEvent as E['kind']]: ShapeOf<E> } = {
   },
   'buffer.taken': { queue: u16, id: u16 },
   'buffer.used': { queue: u16, id: u16, written: u32 },
+  'buffer.contents': {
+    by: role,
+    queue: u16,
+    id: u16,
+    table: optional(bytes),
+    head: optional(bytes),
+    tail: optional(bytes),
+  },
   memory: { by: role, access, queue: u16, address, length: u32, bytes: optional(bytes) },
   mmio: { access, offset: u32, width: anyWidth, value: u32 },
   pci: {

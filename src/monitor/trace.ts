@@ -118,6 +118,22 @@ export interface BufferUsed extends QueueEvent<'buffer.used'> {
   readonly written: number;
 }
 
+/**
+ * What the memory of a buffer holds when one end hands it to the other; comes before the write to the ring that does so. Bytes in
+ * hexadecimal, no more than the recorder cares to keep.
+ */
+export interface BufferContents extends QueueEvent<'buffer.contents'> {
+  /** Who hands it over. */
+  readonly by: Role;
+  readonly id: number;
+  /** The driver's indirect table, from its start. */
+  readonly table?: string | undefined;
+  /** From the driver the first bytes that the device may read; from the device the first ones that it may write. */
+  readonly head?: string | undefined;
+  /** From the device: the last bytes that it may write. */
+  readonly tail?: string | undefined;
+}
+
 /** Someone reads or writes the memory of a queue, at a guest-physical address. Bytes in hexadecimal where they are known. */
 export interface MemoryAccess extends Event<'memory'> {
   readonly by: Role;
@@ -162,6 +178,7 @@ export type TraceEvent =
   | BufferAvailable
   | BufferTaken
   | BufferUsed
+  | BufferContents
   | MemoryAccess
   | MmioAccess
   | PciAccess

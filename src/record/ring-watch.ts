@@ -1,8 +1,10 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { RingBytes } from '../monitor/ring-memory.ts';
 import type { Role } from '../monitor/trace.ts';
 import type { QueueLayout } from '../queue/device-queue.ts';
 import { EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
 import { splitAreas } from '../spec/split-ring.ts';
+import { BufferWatch, hex } from './buffer-watch.ts';
 import type { Recorder } from './recorder.ts';
 
 /** A queue that is in use. */
@@ -25,6 +27,28 @@ interface Watched {
   readonly key: string;
   readonly isPacked: boolean;
   readonly areas: readonly Area[];
+  readonly buffers: BufferWatch;
+}
+
+/** The areas of a queue as they were at one moment. */
+class Snapshot implements RingBytes {
+  readonly areas = new Map<Area, Uint8Array>();
+
+  u16(address: number): number {
+    return this.#u8(address) + this.#u8(address + 1) * 0x100;
+  }
+
+  u32(address: number): number {
+    return this.u16(address) + this.u16(address + 2) * 0x1_0000;
+  }
+
+  #u8(address: number): number {
+    for (const [area, bytes] of this.areas) {
+      const byte = bytes[address - area.address];
+      if (byte !== undefined) return byte;
+    }
+    return 0;
+  }
 }
 
 /**
@@ -62,15 +86,31 @@ export class RingWatch {
     const key = [size, descriptorArea, driverArea, deviceArea].join();
     let watched = this.#watched.get(index);
     if (watched?.key !== key) {
-      watched = { key, isPacked: this.#isPacked(), areas: areasOf(layout, this.#isPacked()) };
+      const isPacked = this.#isPacked();
+      const place = { queue: index, size, descriptor: descriptorArea, driver: driverArea, device: deviceArea };
+      const buffers = new BufferWatch(this.#memory, place, isPacked ? 'packed' : 'split');
+      watched = { key, isPacked, areas: areasOf(layout, isPacked), buffers };
       this.#watched.set(index, watched);
     }
-    for (const area of watched.areas) {
-      const now = this.#read(area);
-      if (now === undefined) continue;
+    const snapshot = this.#take(watched.areas);
+    for (const contents of watched.buffers.look(snapshot)) this.#recorder.write(contents);
+    for (const [area, now] of snapshot.areas) {
       if (area.name === 'descriptor' && watched.isPacked) this.#compareDescriptors(index, area, now);
       else this.#compare(index, area, now, area.name === 'device' ? 'device' : 'driver');
     }
+  }
+
+  /** What an index shows was written before it, and is looked at after it: the descriptors last, and first to be told of. */
+  #take(areas: readonly Area[]): Snapshot {
+    const bytes = areas
+      .toReversed()
+      .map((area) => this.#read(area))
+      .reverse();
+    const snapshot = new Snapshot();
+    areas.forEach((area, n) => {
+      if (bytes[n] !== undefined) snapshot.areas.set(area, bytes[n]);
+    });
+    return snapshot;
   }
 
   #read({ address, length }: Area): Uint8Array | undefined {
@@ -106,8 +146,8 @@ export class RingWatch {
   }
 
   #write(queue: number, by: Role, address: number, written: Uint8Array): void {
-    const bytes = [...written].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-    this.#recorder.write({ kind: 'memory', by, access: 'write', queue, address, length: written.length, bytes });
+    const { length } = written;
+    this.#recorder.write({ kind: 'memory', by, access: 'write', queue, address, length, bytes: hex(written) });
   }
 }
 

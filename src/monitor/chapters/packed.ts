@@ -1,5 +1,6 @@
 import { Feature } from '../../spec/features.ts';
-import { PACKED_ALIGNMENT, PackedDescriptor, PackedFlag } from '../../spec/packed-ring.ts';
+import { PACKED_ALIGNMENT, PackedFlag } from '../../spec/packed-ring.ts';
+import { type ChainDescriptor, chainIn } from '../chains.ts';
 import type { Findings, Requirement, Rule } from '../rule.ts';
 import type { Session } from '../session.ts';
 import type { BufferAvailable, Located } from '../trace.ts';
@@ -10,26 +11,21 @@ const TABLES = 'Indirect tables are not in the memory of rings, and so no part o
 const BARRIER = 'Barriers leave no trace.';
 const ONE_WRITE = 'A trace sees a list in one write.';
 
-interface PackedLink {
-  readonly flags: number;
-}
-
 /** The descriptors of a list in a packed ring, one more than the queue has at most: then it is too long. */
-function listOf(session: Session, { queue, at }: BufferAvailable): readonly PackedLink[] {
+function listOf(session: Session, { queue, at }: BufferAvailable): readonly ChainDescriptor[] {
   const place = session.places.get(queue);
   if (place === undefined || at === undefined || !session.has(Feature.RING_PACKED)) return [];
-  const list: PackedLink[] = [];
-  do {
-    const index = (at + list.length) % place.size;
-    list.push({ flags: session.memory.u16(place.descriptor + PackedDescriptor.SIZE * index + PackedDescriptor.FLAGS) });
-  } while ((list.at(-1)!.flags & PackedFlag.NEXT) !== 0 && list.length <= place.size);
-  return list;
+  return chainIn(session.memory, place, at, 'packed');
 }
 
 /** What each list has to be that a driver makes available; `mistake` says what is wrong with one. */
 function listRule(
   rule: Pick<Rule, 'id' | 'section' | 'level' | 'text'>,
-  mistake: (list: readonly PackedLink[], findings: Findings, event: BufferAvailable) => string | undefined | 'other',
+  mistake: (
+    list: readonly ChainDescriptor[],
+    findings: Findings,
+    event: BufferAvailable,
+  ) => string | undefined | 'other',
 ): Rule {
   return {
     ...rule,
@@ -46,7 +42,7 @@ function listRule(
   };
 }
 
-function has({ flags }: PackedLink, flag: number): boolean {
+function has({ flags }: ChainDescriptor, flag: number): boolean {
   return (flags & flag) !== 0;
 }
 

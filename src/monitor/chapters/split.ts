@@ -1,8 +1,9 @@
 import { Feature } from '../../spec/features.ts';
 import { DescriptorFlag, SPLIT_ALIGNMENT, splitAreas } from '../../spec/split-ring.ts';
+import type { ChainDescriptor } from '../chains.ts';
 import { u16Written } from '../ring-memory.ts';
 import type { Findings, Level, Requirement, Rule } from '../rule.ts';
-import { chainOf, fieldsOf, type SplitDescriptor, splitPlace } from '../split-ring.ts';
+import { chainOf, fieldsOf, splitPlace } from '../split-ring.ts';
 import type { BufferAvailable, Role } from '../trace.ts';
 
 /** A requirement of which a trace shows nothing. */
@@ -19,7 +20,7 @@ const BARRIER = 'Barriers leave no trace.';
 function chainRule(
   rule: Pick<Rule, 'id' | 'section' | 'level' | 'text'>,
   mistake: (
-    chain: readonly SplitDescriptor[],
+    chain: readonly ChainDescriptor[],
     findings: Findings,
     event: BufferAvailable,
   ) => string | undefined | 'other',
@@ -39,7 +40,7 @@ function chainRule(
   };
 }
 
-function has({ flags }: SplitDescriptor, flag: number): boolean {
+function has({ flags }: ChainDescriptor, flag: number): boolean {
   return (flags & flag) !== 0;
 }
 

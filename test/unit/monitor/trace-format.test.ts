@@ -19,6 +19,7 @@ describe('a trace', () => {
       available(0),
       touch('driver', 'write'),
       used(),
+      { kind: 'buffer.contents', by: 'driver', queue: 0, id: 1, table: '', head: '00ff' },
       { kind: 'mmio', access: 'write', offset: 0x70, width: 4, value: 1 },
       { kind: 'pci', access: 'read', structure: 'common', offset: 20, width: 1, value: 0 },
       { kind: 'restored', status: 0x1b, features: '80100000000' },
