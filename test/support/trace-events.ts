@@ -39,6 +39,20 @@ export const generation = (value: number): TraceEvent => ({ kind: 'config.genera
 export const available = (id: number, queue = 0): TraceEvent => ({ kind: 'buffer.available', queue, id });
 export const taken = (id: number, queue = 0): TraceEvent => ({ kind: 'buffer.taken', queue, id });
 export const usedBuffer = (id: number, queue = 0): TraceEvent => ({ kind: 'buffer.used', queue, id, written: 0 });
+/** What is in buffer 0 of queue 0 when it comes. */
+export const inBuffer = (contents: { readonly table?: string; readonly head?: string }): TraceEvent => ({
+  kind: 'buffer.contents',
+  by: 'driver',
+  queue: 0,
+  id: 0,
+  ...contents,
+});
+/** Words of 16 bits, as in memory. */
+export const hex = (...words: number[]): string =>
+  words
+    .flatMap((word) => [word & 0xff, word >>> 8])
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
 export const touch = (by: Role, access: 'read' | 'write' = 'read'): TraceEvent => ({
   kind: 'memory',
   by,

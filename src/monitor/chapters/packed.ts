@@ -1,13 +1,13 @@
 import { Feature } from '../../spec/features.ts';
 import { PACKED_ALIGNMENT, PackedFlag } from '../../spec/packed-ring.ts';
-import { type ChainDescriptor, chainIn } from '../chains.ts';
+import { type ChainDescriptor, chainIn, segmentsOf } from '../chains.ts';
 import type { Findings, Requirement, Rule } from '../rule.ts';
 import type { Session } from '../session.ts';
 import type { BufferAvailable, Located } from '../trace.ts';
-import { PERMISSION, unseen, usedLength } from './split.ts';
+import { isMixed, tableRule } from './chain-rules.ts';
+import { OWN_BUFFERS, PERMISSION, READS, unseen, usedLength } from './split.ts';
 
-const BUFFERS = 'The memory of buffers is no part of a trace, only that of rings.';
-const TABLES = 'Indirect tables are not in the memory of rings, and so no part of a trace.';
+const ALLOWED = 'What a device allows is said by the configuration space of its type, if at all, and by no queue.';
 const BARRIER = 'Barriers leave no trace.';
 const ONE_WRITE = 'A trace sees a list in one write.';
 
@@ -121,8 +121,8 @@ export const packed: readonly Requirement[] = [
     'When a buffer completes is inside the device.',
   ),
   unseen('packed.device.order.3', '§2.8.12', 'MAY', 'Writes that were begun may change places.', PERMISSION),
-  unseen('packed.device.desc.1', '§2.8.15', 'MUST NOT', 'Nothing is written to device-readable buffers.', BUFFERS),
-  unseen('packed.device.desc.2', '§2.8.15', 'SHOULD NOT', 'Device-writable buffers are not read.', BUFFERS),
+  unseen('packed.device.desc.1', '§2.8.15', 'MUST NOT', 'Nothing is written to device-readable buffers.', OWN_BUFFERS),
+  unseen('packed.device.desc.2', '§2.8.15', 'SHOULD NOT', 'Device-writable buffers are not read.', READS),
   unseen(
     'packed.device.desc.3',
     '§2.8.15',
@@ -159,13 +159,7 @@ export const packed: readonly Requirement[] = [
     'Not judged yet: a kick has no data in a trace.',
   ),
   unseen('packed.driver.desc.4', '§2.8.16', 'MAY', 'There may be kicks without a new buffer.', PERMISSION),
-  unseen(
-    'packed.driver.sg.1',
-    '§2.8.17',
-    'MUST NOT',
-    'No list is longer than the device allows.',
-    'What a device allows is a matter of its type.',
-  ),
+  unseen('packed.driver.sg.1', '§2.8.17', 'MUST NOT', 'No list is longer than the device allows.', ALLOWED),
   listRule(
     { id: 'packed.driver.sg.2', section: '§2.8.17', level: 'MUST NOT', text: 'No list is longer than its queue.' },
     (list, { session }, { queue }) => {
@@ -179,12 +173,11 @@ export const packed: readonly Requirement[] = [
       level: 'MUST',
       text: 'What the device writes comes after what it reads.',
     },
-    (list) => {
-      if (list.some((link) => has(link, PackedFlag.INDIRECT))) return 'other';
-      const firstWritable = list.findIndex((link) => has(link, PackedFlag.WRITE));
-      const lastReadable = list.findLastIndex((link) => !has(link, PackedFlag.WRITE));
-      const isWrong = firstWritable >= 0 && firstWritable < lastReadable;
-      return isWrong ? 'a device-readable descriptor follows a device-writable one' : undefined;
+    (list, { session }, event) => {
+      const { size } = session.places.get(event.queue)!;
+      const segments = segmentsOf(list, size, 'packed', session.contentsOf(event, 'driver')?.table);
+      if (segments === undefined) return 'other';
+      return isMixed(segments) ? 'a device-readable descriptor follows a device-writable one' : undefined;
     },
   ),
   unseen(
@@ -261,13 +254,25 @@ export const packed: readonly Requirement[] = [
       return list.some((link) => has(link, PackedFlag.INDIRECT)) ? 'a descriptor is indirect' : undefined;
     },
   ),
-  unseen('packed.driver.indirect.2', '§2.8.19', 'MUST NOT', 'In an indirect table no flag but WRITE is set.', TABLES),
+  tableRule(
+    'packed',
+    {
+      id: 'packed.driver.indirect.2',
+      section: '§2.8.19',
+      level: 'MUST NOT',
+      text: 'In an indirect table no flag but WRITE is set.',
+    },
+    (table) => {
+      const wrong = table.find(({ flags }) => (flags & ~PackedFlag.WRITE) !== 0);
+      return wrong === undefined ? undefined : `entry ${wrong.index} has the flags 0x${wrong.flags.toString(16)}`;
+    },
+  ),
   unseen(
     'packed.driver.indirect.3',
     '§2.8.19',
     'MUST NOT',
     'No indirect table is longer than the device allows.',
-    TABLES,
+    ALLOWED,
   ),
   listRule(
     {

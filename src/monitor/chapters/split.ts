@@ -1,10 +1,11 @@
 import { Feature } from '../../spec/features.ts';
 import { DescriptorFlag, SPLIT_ALIGNMENT, splitAreas } from '../../spec/split-ring.ts';
-import type { ChainDescriptor } from '../chains.ts';
+import { type ChainDescriptor, indirectOf, segmentsOf } from '../chains.ts';
 import { u16Written } from '../ring-memory.ts';
-import type { Findings, Level, Requirement, Rule } from '../rule.ts';
-import { chainOf, fieldsOf, splitPlace } from '../split-ring.ts';
+import type { Level, Requirement, Rule } from '../rule.ts';
+import { fieldsOf, splitPlace } from '../split-ring.ts';
 import type { BufferAvailable, Role } from '../trace.ts';
+import { chainRule, isMixed, tableRule } from './chain-rules.ts';
 
 /** A requirement of which a trace shows nothing. */
 export function unseen(id: string, section: string, level: Level, text: string, why: string): Requirement {
@@ -12,33 +13,11 @@ export function unseen(id: string, section: string, level: Level, text: string, 
 }
 
 export const PERMISSION = 'A permission, which nobody can break.';
-const BUFFERS = 'The memory of buffers is no part of a trace, only that of rings.';
-const TABLES = 'Indirect tables are not in the memory of rings, and so no part of a trace.';
+/** Of buffers that are out. */
+export const OWN_BUFFERS =
+  'A driver may change what it has offered, and memory does not show which of the two wrote there.';
+export const READS = 'To read memory changes nothing that a trace could show.';
 const BARRIER = 'Barriers leave no trace.';
-
-/** What each chain has to be that a driver makes available; `mistake` says what is wrong with one. */
-function chainRule(
-  rule: Pick<Rule, 'id' | 'section' | 'level' | 'text'>,
-  mistake: (
-    chain: readonly ChainDescriptor[],
-    findings: Findings,
-    event: BufferAvailable,
-  ) => string | undefined | 'other',
-): Rule {
-  return {
-    ...rule,
-    role: 'driver',
-    check: (findings) => ({
-      'buffer.available': (event) => {
-        const chain = chainOf(findings.session, event);
-        if (chain.length === 0) return;
-        const wrong = mistake(chain, findings, event);
-        if (wrong === undefined) findings.passed();
-        else if (wrong !== 'other') findings.failed(wrong);
-      },
-    }),
-  };
-}
 
 function has({ flags }: ChainDescriptor, flag: number): boolean {
   return (flags & flag) !== 0;
@@ -129,12 +108,11 @@ export const split: readonly Requirement[] = [
       level: 'MUST',
       text: 'What the device writes comes after what it reads.',
     },
-    (chain) => {
-      const firstWritable = chain.findIndex((descriptor) => has(descriptor, DescriptorFlag.WRITE));
-      const lastReadable = chain.findLastIndex((descriptor) => !has(descriptor, DescriptorFlag.WRITE));
-      const isWrong =
-        firstWritable >= 0 && firstWritable < lastReadable && !chain.some((d) => has(d, DescriptorFlag.INDIRECT));
-      return isWrong ? 'a device-readable descriptor follows a device-writable one' : undefined;
+    (chain, { session }, event) => {
+      const { size } = session.places.get(event.queue)!;
+      const segments = segmentsOf(chain, size, 'split', session.contentsOf(event, 'driver')?.table);
+      if (segments === undefined) return 'other';
+      return isMixed(segments) ? 'a device-readable descriptor follows a device-writable one' : undefined;
     },
   ),
   unseen(
@@ -144,8 +122,8 @@ export const split: readonly Requirement[] = [
     'A buffer has no more descriptors than it needs.',
     'How many it needs is a matter of the driver.',
   ),
-  unseen('split.device.desc.1', '§2.7.5.1', 'MUST NOT', 'Nothing is written to device-readable buffers.', BUFFERS),
-  unseen('split.device.desc.2', '§2.7.5.1', 'SHOULD NOT', 'Device-writable buffers are not read.', BUFFERS),
+  unseen('split.device.desc.1', '§2.7.5.1', 'MUST NOT', 'Nothing is written to device-readable buffers.', OWN_BUFFERS),
+  unseen('split.device.desc.2', '§2.7.5.1', 'SHOULD NOT', 'Device-writable buffers are not read.', READS),
   unseen('split.device.desc.3', '§2.7.5.1', 'MAY', 'They may be read for debugging.', PERMISSION),
   {
     id: 'split.device.desc.4',
@@ -165,10 +143,12 @@ export const split: readonly Requirement[] = [
   },
   chainRule(
     { id: 'split.driver.desc.1', section: '§2.7.5.2', level: 'MUST NOT', text: 'A chain has no more than 2^32 bytes.' },
-    (chain, { session }, { queue }) => {
+    (chain, { session }, event) => {
       // One without an end is for split.driver.indirect.3.
-      if (chain.length > session.places.get(queue)!.size) return 'other';
-      const bytes = chain.reduce((sum, { length }) => sum + length, 0);
+      const { size } = session.places.get(event.queue)!;
+      const segments = segmentsOf(chain, size, 'split', session.contentsOf(event, 'driver')?.table);
+      if (segments === undefined) return 'other';
+      const bytes = segments.reduce((sum, { length }) => sum + length, 0);
       return bytes > 2 ** 32 ? `a chain of ${bytes} bytes` : undefined;
     },
   ),
@@ -198,7 +178,16 @@ export const split: readonly Requirement[] = [
       return chain.some((d) => has(d, DescriptorFlag.INDIRECT)) ? 'a descriptor is indirect' : undefined;
     },
   ),
-  unseen('split.driver.indirect.2', '§2.7.5.3.1', 'MUST NOT', 'An indirect table has no indirect descriptors.', TABLES),
+  tableRule(
+    'split',
+    {
+      id: 'split.driver.indirect.2',
+      section: '§2.7.5.3.1',
+      level: 'MUST NOT',
+      text: 'An indirect table has no indirect descriptors.',
+    },
+    (table) => (indirectOf(table) === undefined ? undefined : 'an entry of an indirect table is indirect itself'),
+  ),
   chainRule(
     {
       id: 'split.driver.indirect.3',
@@ -224,26 +213,33 @@ export const split: readonly Requirement[] = [
       return chain.some(({ flags }) => (flags & both) === both) ? 'a descriptor has INDIRECT and NEXT' : undefined;
     },
   ),
-  unseen(
-    'split.driver.indirect.5',
-    '§2.7.5.3.1',
-    'MUST',
-    'With VIRTIO_F_IN_ORDER the descriptors of an indirect table follow each other.',
-    TABLES,
+  tableRule(
+    'split',
+    {
+      id: 'split.driver.indirect.5',
+      section: '§2.7.5.3.1',
+      level: 'MUST',
+      text: 'With VIRTIO_F_IN_ORDER the descriptors of an indirect table follow each other.',
+    },
+    (table, { session }) => {
+      if (!session.has(Feature.IN_ORDER)) return 'other';
+      const jump = table.find((d) => has(d, DescriptorFlag.NEXT) && d.next !== d.index + 1);
+      return jump === undefined ? undefined : `entry ${jump.index} of an indirect table goes on at ${jump.next}`;
+    },
   ),
   unseen(
     'split.device.indirect.1',
     '§2.7.5.3.2',
     'MUST',
-    'WRITE means nothing in a descriptor of an indirect table.',
-    'What it means to a device is inside it.',
+    'WRITE means nothing in a descriptor that refers to an indirect table.',
+    'A device that stumbles over it fails the request or wants a reset, and may do so for another reason.',
   ),
   unseen(
     'split.device.indirect.2',
     '§2.7.5.3.2',
     'MUST',
     'A chain may end in an indirect descriptor.',
-    'What a device makes of a chain is inside it.',
+    'A device that cannot do with it fails the request or wants a reset, and may do so for another reason.',
   ),
   {
     id: 'split.driver.avail.1',

@@ -1,6 +1,6 @@
 import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
-import { available, enable, goesOn, type TracesByRule, taken } from '../../../support/trace-events.ts';
+import { available, enable, goesOn, hex, inBuffer, type TracesByRule, taken } from '../../../support/trace-events.ts';
 
 /** The queue of `enable` has eight descriptors, from 0x1000 on. */
 const DESCRIPTORS = 0x1000;
@@ -12,11 +12,7 @@ function descriptors(id: number, ...flags: number[]): TraceEvent {
 }
 
 function ring(by: 'driver' | 'device', first: number, length: number, id: number, ...flags: number[]): TraceEvent {
-  const bytes = flags
-    .flatMap((value) => [0, 0, 0, 0, length, 0, id, value])
-    .flatMap((word) => [word & 0xff, word >>> 8])
-    .map((byte) => byte.toString(16).padStart(2, '0'))
-    .join('');
+  const bytes = hex(...flags.flatMap((value) => [0, 0, 0, 0, length, 0, id, value]));
   const address = DESCRIPTORS + 16 * first;
   return { kind: 'memory', by, access: 'write', queue: 0, address, length: bytes.length / 2, bytes };
 }
@@ -62,6 +58,10 @@ export const packedTraces: TracesByRule = {
   'packed.driver.indirect.1': {
     pass: [...begin, descriptors(0, A)],
     fail: [...begin, descriptors(0, A | INDIRECT)],
+  },
+  'packed.driver.indirect.2': {
+    pass: [...withTables, inBuffer({ table: hex(0, 0, 0, 0, 16, 0, 0, WRITE) }), descriptors(0, A | INDIRECT)],
+    fail: [...withTables, inBuffer({ table: hex(0, 0, 0, 0, 16, 0, 0, NEXT) }), descriptors(0, A | INDIRECT)],
   },
   'packed.driver.indirect.4': {
     pass: [...withTables, descriptors(0, A | INDIRECT)],

@@ -1,6 +1,6 @@
 import type { Role, TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
-import { enable, goesOn, kick, type TracesByRule, used } from '../../../support/trace-events.ts';
+import { enable, goesOn, hex, inBuffer, kick, type TracesByRule, used } from '../../../support/trace-events.ts';
 
 /** The queue of `enable` has eight entries, and its areas at 0x1000, 0x2000 and 0x3000. */
 const [DESCRIPTORS, DRIVER, DEVICE] = [0x1000, 0x2000, 0x3000];
@@ -9,10 +9,7 @@ const AVAILABLE_EVENT = DEVICE + 4 + 8 * 8;
 const { NEXT, WRITE, INDIRECT } = { NEXT: 1, WRITE: 2, INDIRECT: 4 };
 
 function memory(by: Role, address: number, ...words: number[]): TraceEvent {
-  const bytes = words
-    .flatMap((word) => [word & 0xff, word >>> 8])
-    .map((byte) => byte.toString(16).padStart(2, '0'))
-    .join('');
+  const bytes = hex(...words);
   return { kind: 'memory', by, access: 'write', queue: 0, address, length: bytes.length / 2, bytes };
 }
 
@@ -34,6 +31,13 @@ const withEvents = withFeature(Feature.EVENT_IDX);
 /** A buffer of these descriptors. */
 const buffer = (...descriptors: TraceEvent[]): TraceEvent[] => [...descriptors, available(0, 1, 0)];
 const plain = buffer(descriptor(0));
+const withTables = withFeature(Feature.INDIRECT_DESC);
+const withTablesInOrder = [...goesOn(0x0f, Feature.INDIRECT_DESC, Feature.IN_ORDER), enable()];
+/** A buffer with an indirect table of two descriptors, the first one with these flags. */
+const table = (flags: number, next = 0): TraceEvent[] => [
+  inBuffer({ table: hex(0, 0, 0, 0, 16, 0, flags, next, 0, 0, 0, 0, 16, 0, 0, 0) }),
+  ...buffer(descriptor(0, INDIRECT)),
+];
 /** Two buffers, and the first of them used. */
 const two = [descriptor(0), descriptor(1), available(0, 2, 0, 1)];
 const first = usedRing(0, 1, [0, 0]);
@@ -64,6 +68,10 @@ export const splitTraces: TracesByRule = {
     pass: [...begin, ...plain],
     fail: [...begin, ...buffer(descriptor(0, INDIRECT))],
   },
+  'split.driver.indirect.2': {
+    pass: [...withTables, ...table(0)],
+    fail: [...withTables, ...table(INDIRECT)],
+  },
   'split.driver.indirect.3': {
     pass: [...begin, ...plain],
     fail: [...begin, ...buffer(descriptor(0, NEXT, 0))],
@@ -71,6 +79,10 @@ export const splitTraces: TracesByRule = {
   'split.driver.indirect.4': {
     pass: [...withFeature(Feature.INDIRECT_DESC), ...buffer(descriptor(0, INDIRECT))],
     fail: [...withFeature(Feature.INDIRECT_DESC), ...buffer(descriptor(0, INDIRECT | NEXT, 1), descriptor(1))],
+  },
+  'split.driver.indirect.5': {
+    pass: [...withTablesInOrder, ...table(NEXT, 1)],
+    fail: [...withTablesInOrder, ...table(NEXT, 0)],
   },
   'split.driver.avail.1': {
     pass: [...begin, ...plain],
