@@ -58,6 +58,11 @@ export class HexBytes implements RingBytes {
     return this.u16(address) + this.u16(address + 2) * 0x1_0000;
   }
 
+  /** The bytes from an address on. */
+  from(address: number): HexBytes {
+    return new HexBytes(this.#hex.slice(2 * address));
+  }
+
   /** As a double: exact up to 2^53. */
   u64(address: number): number {
     return this.u32(address) + this.u32(address + 4) * 0x1_0000_0000;

@@ -1,5 +1,7 @@
+import { blockDevice } from './chapters/block-device.ts';
+import { blockDriver } from './chapters/block-driver.ts';
 import { blockInit } from './chapters/block-init.ts';
-import { blockOperation } from './chapters/block-operation.ts';
+import { blockZones } from './chapters/block-zones.ts';
 import { config } from './chapters/config.ts';
 import { consoleDevice } from './chapters/console.ts';
 import { entropy } from './chapters/entropy.ts';
@@ -50,7 +52,9 @@ export const requirements: readonly Requirement[] = [
   ...mmioDriver,
   ...mmioOperation,
   ...blockInit,
-  ...blockOperation,
+  ...blockDriver,
+  ...blockDevice,
+  ...blockZones,
   ...consoleDevice,
   ...entropy,
   ...reservedFeatures,

@@ -56,6 +56,8 @@ export class Session {
   /** Where those queues are whose registers the trace has shown, and what is in their memory. */
   readonly places: Map<number, QueuePlace> = new Map();
   readonly memory: RingMemory = new RingMemory();
+  /** Bytes of the device's configuration space as the driver has seen them last, until they may have changed. */
+  readonly #config: Map<number, number> = new Map();
   /** What is known to be in buffers that are out. */
   readonly #contents: Map<string, BufferContents> = new Map();
 
@@ -85,6 +87,17 @@ export class Session {
 
   offers(feature: number): boolean {
     return hasFeature(this.offered, feature);
+  }
+
+  /** A field of the device's configuration space, if the driver knows it. */
+  configured(offset: number, width: number): number | undefined {
+    let value = 0;
+    for (let at = width - 1; at >= 0; at--) {
+      const byte = this.#config.get(offset + at);
+      if (byte === undefined) return undefined;
+      value = value * 0x100 + byte;
+    }
+    return value;
   }
 
   /** What was in a buffer when one end handed it over, until it was used; while a rule is told of the use it is still there. */
@@ -118,6 +131,17 @@ export class Session {
         return;
       case 'features.driver':
         this.accepted = replaceWord(this.accepted, event.word, event.bits);
+        return;
+      case 'config.read':
+      case 'config.write':
+        for (let at = 0; at < event.width; at++)
+          this.#config.set(event.offset + at, Math.floor(event.value / 2 ** (8 * at)) % 0x100);
+        return;
+      case 'config.changed':
+        this.#config.clear();
+        return;
+      case 'interrupt':
+        if (event.cause === 'config') this.#config.clear();
         return;
       case 'queue.enable':
         this.queues.add(event.queue);
@@ -184,6 +208,7 @@ export class Session {
     this.accepted = this.negotiated = 0n;
     this.queues.clear();
     this.#contents.clear();
+    this.#config.clear();
     this.seen = undefined;
   }
 

@@ -1,23 +1,15 @@
 import { DeviceId } from '../../spec/device-ids.ts';
-import { hasFeature } from '../../spec/features.ts';
+import { Feature, hasFeature } from '../../spec/features.ts';
 import { Status } from '../../spec/status.ts';
-import type { Check, Findings, Requirement } from '../rule.ts';
+import { BlockFeature, BlockField, ZonedModel } from '../block-format.ts';
+import type { Check, Findings, Requirement, Rule } from '../rule.ts';
 import type { Session } from '../session.ts';
 import type { ConfigRead, Located } from '../trace.ts';
-import { ofType, PERMISSION, unseenOf } from './device-type.ts';
+import { ofType, PERMISSION, type SentencesOf, unseenEach, unseenOf } from './device-type.ts';
 
-/** Feature bits (§5.2.3). */
-const FLUSH = 9;
-const CONFIG_WCE = 11;
-const DISCARD = 13;
-const ZONED = 17;
-/** Configuration space (§5.2.4). */
-const WRITEBACK = 32;
-const ZONED_MODEL = 92;
-/** Models of zones. */
-const NOT_ZONED = 0;
-const HOST_MANAGED = 1;
-const HOST_AWARE = 2;
+const { SIZE_MAX, SEG_MAX, FLUSH, CONFIG_WCE, DISCARD, ZONED } = BlockFeature;
+const { WRITEBACK, ZONE_SECTORS, MAX_APPEND_SECTORS, WRITE_GRANULARITY, ZONED_MODEL } = BlockField;
+const { NONE, HOST_MANAGED, HOST_AWARE } = ZonedModel;
 
 /** Calls back when the driver has chosen its features, before the device has answered. */
 function whenChosen(then: () => void): Check {
@@ -43,19 +35,61 @@ function isAsked(session: Session): boolean {
   return (session.known & Status.FEATURES_OK) !== 0;
 }
 
-const ZONES = 'How the zones of a disk are is behind the device.';
-const driver = { prefix: 'blk.driver.init', section: '§5.2.5.1', role: 'driver' } as const;
-const device = { prefix: 'blk.device.init', section: '§5.2.5.2', role: 'device' } as const;
+/** A field of a disk with zones that is never 0. */
+function neverZero(n: number, text: string, field: number): Rule {
+  return {
+    id: `blk.device.init.${n}`,
+    section: '§5.2.5.2',
+    level: 'MUST',
+    role: 'device',
+    text,
+    check: ofType(DeviceId.BLOCK, ({ session, passed, failed }) => ({
+      'config.read': ({ offset, value }) => {
+        const model = session.configured(ZONED_MODEL, 1);
+        if (offset !== field || !session.has(ZONED) || (model !== HOST_MANAGED && model !== HOST_AWARE)) return;
+        if (value !== 0) passed();
+        else failed(`offset ${field} reads 0`);
+      },
+    })),
+  };
+}
+
+const driver: SentencesOf = { prefix: 'blk.driver.init', section: '§5.2.5.1', role: 'driver' };
+const device: SentencesOf = { prefix: 'blk.device.init', section: '§5.2.5.2', role: 'device' };
 
 /** How a block device is initialised (§5.2.5). */
 export const blockInit: readonly Requirement[] = [
-  ...unseenOf(driver, 'What a driver is able to do, or assumes, is inside it.', {
-    1: ['SHOULD NOT', 'A driver that cannot flush does not accept FLUSH.'],
-    3: ['SHOULD', 'With FLUSH, and without CONFIG_WCE, there is taken to be a writeback cache.'],
-    5: ['MUST NOT', 'ZONED is not accepted by a driver that knows less than all three models.'],
-    8: ['MUST NOT', 'A driver that cannot drive zones does not set FEATURES_OK for a host-managed disk.'],
-    9: ['MUST', 'It sets FAILED instead.'],
-    11: ['SHOULD', 'Who takes a host-aware disk for one without zones leaves their fields alone.'],
+  ...unseenEach(driver, {
+    1: [
+      'SHOULD NOT',
+      'A driver that cannot flush does not accept FLUSH.',
+      'One that never flushes may have had no reason to.',
+    ],
+    3: [
+      'SHOULD',
+      'With FLUSH, and without CONFIG_WCE, there is taken to be a writeback cache.',
+      'When it is time to flush is for the users of a driver to say.',
+    ],
+    5: [
+      'MUST NOT',
+      'ZONED is not accepted by a driver that knows less than all three models.',
+      'A trace shows a driver with a disk of one model; what it would do with the others is inside it.',
+    ],
+    8: [
+      'MUST NOT',
+      'A driver that cannot drive zones does not set FEATURES_OK for a host-managed disk.',
+      'One that sets it says that it can; that it cannot shows as requests that blk.driver.op.20 to 26 are about.',
+    ],
+    9: [
+      'MUST',
+      'It sets FAILED instead.',
+      'Why a driver goes no further is inside it: a reset may be for another reason, and a trace may end early.',
+    ],
+    11: [
+      'SHOULD',
+      'Who takes a host-aware disk for one without zones leaves their fields alone.',
+      'For what a driver takes a disk is inside it; to read the fields may be how it decides.',
+    ],
   }),
   ...unseenOf(driver, PERMISSION, {
     2: ['MAY', 'With neither CONFIG_WCE nor FLUSH there may be taken to be a writethrough cache.'],
@@ -170,20 +204,76 @@ export const blockInit: readonly Requirement[] = [
     check: ofType(DeviceId.BLOCK, ({ session, passed, failed }) => ({
       'config.read': ({ offset, value }) => {
         if (offset !== ZONED_MODEL || !session.offers(ZONED)) return;
-        if (value === NOT_ZONED) failed('ZONED is offered by a disk without zones');
+        if (value === NONE) failed('ZONED is offered by a disk without zones');
         else passed();
       },
     })),
   },
-  ...unseenOf(device, ZONES, {
-    6: ['MUST NOT', 'A legacy device does not offer ZONED.'],
-    7: ['SHOULD', 'Where ZONED was declined, other disks go on with no zones in their fields.'],
-    10: ['MUST', 'The size of zones is that of each of them.'],
-    12: ['MUST', 'The limit of open zones is told, or 0 for none.'],
-    13: ['MUST', 'The limit of active zones is told, or 0 for none.'],
-    14: ['MUST', 'The largest append is told.'],
-    15: ['MUST NOT', 'That is no more than the segments of a request can hold.'],
-    17: ['MUST', 'The granularity of writes to sequential zones is told.'],
+  {
+    id: 'blk.device.init.6',
+    section: '§5.2.5.2',
+    level: 'MUST NOT',
+    role: 'device',
+    text: 'A legacy device does not offer ZONED.',
+    check: ofType(DeviceId.BLOCK, ({ session, passed, failed }) =>
+      whenChosen(() => {
+        if (!session.knows(Feature.VERSION_1) || session.offers(Feature.VERSION_1)) return;
+        if (session.offers(ZONED)) failed('ZONED is offered without VERSION_1');
+        else passed();
+      }),
+    ),
+  },
+  {
+    id: 'blk.device.init.7',
+    section: '§5.2.5.2',
+    level: 'SHOULD',
+    role: 'device',
+    text: 'Where ZONED was declined, other disks go on with no zones in their fields.',
+    check: ofType(DeviceId.BLOCK, ({ session, passed, failed }) => ({
+      'config.read': ({ offset, value }) => {
+        if (offset < ZONE_SECTORS || offset > ZONED_MODEL) return;
+        if (!isAsked(session) || !session.offers(ZONED) || session.has(ZONED)) return;
+        if (value === 0) passed();
+        else failed(`offset ${offset} reads ${value}, and ZONED was declined`);
+      },
+    })),
+  },
+  neverZero(10, 'The size of zones is that of each of them.', ZONE_SECTORS),
+  {
+    id: 'blk.device.init.15',
+    section: '§5.2.5.2',
+    level: 'MUST NOT',
+    role: 'device',
+    text: 'The largest append is no more than the segments of a request can hold.',
+    check: ofType(DeviceId.BLOCK, ({ session, passed, failed }) => ({
+      'config.read': ({ offset, value }) => {
+        if (offset !== MAX_APPEND_SECTORS || !session.has(ZONED) || !session.has(SEG_MAX)) return;
+        const segments = session.configured(BlockField.SEG_MAX, 4);
+        const bytes = session.configured(BlockField.SIZE_MAX, 4);
+        if (!session.has(SIZE_MAX) || segments === undefined || bytes === undefined) return;
+        // The sentence compares sectors with bytes; so it is taken at its word, and not for what must have been meant.
+        if (value <= segments * bytes) passed();
+        else failed(`${value} is more than ${segments} segments of ${bytes} bytes`);
+      },
+    })),
+  },
+  neverZero(17, 'The granularity of writes to sequential zones is told.', WRITE_GRANULARITY),
+  ...unseenEach(device, {
+    12: [
+      'MUST',
+      'The limit of open zones is told, or 0 for none.',
+      'Any number is a limit, or none; how many can be open is behind the device.',
+    ],
+    13: [
+      'MUST',
+      'The limit of active zones is told, or 0 for none.',
+      'Any number is a limit, or none; how many can be active is behind the device.',
+    ],
+    14: [
+      'MUST',
+      'The largest append is told.',
+      'Any number can be it; that longer ones are refused is blk.device.op.30 and 31.',
+    ],
   }),
   ...unseenOf(device, PERMISSION, {
     11: ['MAY', 'The last zone may be smaller.'],

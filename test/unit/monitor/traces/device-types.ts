@@ -1,18 +1,9 @@
 import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import { DeviceId } from '../../../../src/spec/device-ids.ts';
-import {
-  available,
-  changed,
-  chooses,
-  configInterrupt,
-  configRead,
-  goesOn,
-  type RuleTraces,
-  read,
-  type TracesByRule,
-  usedBuffer,
-  write,
-} from '../../../support/trace-events.ts';
+import { available, type RuleTraces, type TracesByRule, usedBuffer } from '../../../support/trace-events.ts';
+import { blockInitTraces } from './block-init.ts';
+import { blockRequestTraces } from './block-requests.ts';
+import { blockZoneTraces } from './block-zones.ts';
 
 /** A buffer with so many bytes to read and to write. */
 const buffer = (readable: number, writable: number, queue = 0): TraceEvent => {
@@ -32,62 +23,6 @@ const consoles: Traces = {
   'console.driver.op.2': { pass: [buffer(8, 0, 1)], fail: [buffer(0, 8, 1)] },
 };
 
-const [RO, FLUSH, CONFIG_WCE, DISCARD, ZONED] = [5, 9, 11, 13, 17];
-const WRITEBACK = 32;
-const model = (value: number): TraceEvent => configRead(92, value, 1);
-
-/** The device offers, of the first word, these features alone. */
-const offersOnly = (...bits: number[]): TraceEvent[] => {
-  const word = bits.reduce((sum, bit) => sum + 2 ** bit, 0);
-  return [...chooses([], []), { kind: 'features.device', word: 0, bits: word }, write(0x0b)];
-};
-
-/** The model is read, then features are accepted. */
-const choosesZones = (...accepted: number[]): TraceEvent[] => {
-  const events = chooses([FLUSH!, DISCARD!, ZONED!], accepted);
-  return [...events.slice(0, 6), model(1), ...events.slice(6), write(0x0b)];
-};
-
-const block: Traces = {
-  'blk.driver.init.4': {
-    pass: [...chooses([FLUSH!, CONFIG_WCE!]), write(0x0b), read(0x0b), configRead(WRITEBACK, 1, 1)],
-    fail: [...chooses([FLUSH!, CONFIG_WCE!]), configRead(WRITEBACK, 1, 1)],
-  },
-  'blk.driver.init.6': { pass: choosesZones(ZONED!), fail: choosesZones(DISCARD!, ZONED!) },
-  'blk.device.init.1': { pass: [...chooses([FLUSH!]), write(0x0b)], fail: offersOnly() },
-  'blk.device.init.2': {
-    pass: [...chooses([FLUSH!, CONFIG_WCE!]), write(0x0b)],
-    fail: offersOnly(CONFIG_WCE!),
-    alongside: ['blk.device.init.1'],
-  },
-  'blk.device.init.3': {
-    pass: [...chooses([FLUSH!, CONFIG_WCE!], [CONFIG_WCE!]), write(0x0b), read(0x0b), configRead(WRITEBACK, 0, 1)],
-    fail: [...chooses([FLUSH!, CONFIG_WCE!], [CONFIG_WCE!]), write(0x0b), read(0x0b), configRead(WRITEBACK, 1, 1)],
-  },
-  'blk.device.init.4': { pass: [configRead(33, 0, 1)], fail: [configRead(33, 1, 1)] },
-  'blk.device.init.5': {
-    pass: [...chooses([ZONED!]), model(2)],
-    fail: [...chooses([ZONED!]), model(0)],
-  },
-  'blk.device.init.8': {
-    pass: [...choosesZones(), read(0x03)],
-    fail: [...choosesZones(), read(0x0b)],
-  },
-  'blk.device.init.9': {
-    pass: [...choosesZones(ZONED!), read(0x0b), model(1)],
-    fail: [...choosesZones(ZONED!), read(0x0b), model(3)],
-  },
-  'blk.device.init.18': {
-    pass: [...chooses([ZONED!]), configRead(93, 0, 1)],
-    fail: [...chooses([ZONED!]), configRead(93, 1, 1)],
-  },
-  'blk.driver.op.3': {
-    pass: [...chooses([RO!, FLUSH!]), write(0x0b)],
-    fail: [...chooses([RO!, FLUSH!], []), write(0x0b)],
-  },
-  'blk.device.op.2': { pass: [...goesOn(), changed, configInterrupt], fail: [...goesOn(), changed] },
-};
-
 function withDevice(device: number, traces: Traces): TracesByRule {
   return Object.fromEntries(Object.entries(traces).map(([id, both]) => [id, { ...both, header: { device } }]));
 }
@@ -95,5 +30,7 @@ function withDevice(device: number, traces: Traces): TracesByRule {
 export const deviceTypeTraces: TracesByRule = {
   ...withDevice(DeviceId.ENTROPY, entropy),
   ...withDevice(DeviceId.CONSOLE, consoles),
-  ...withDevice(DeviceId.BLOCK, block),
+  ...blockInitTraces,
+  ...blockRequestTraces,
+  ...blockZoneTraces,
 };
