@@ -15,8 +15,8 @@ function lines(folder: string): string[] {
   expect(script).toMatch(/^npm install --silent; npm run build --silent; /);
   return script!
     .replace(/^.*--silent; /, '')
-    .replaceAll('dist/cli/main.js', program)
     .replaceAll('/tmp/', `${folder}/`)
+    .replaceAll('dist/cli/main.js', program)
     .replace(QEMU, `${QEMU} -accel tcg`)
     .trimEnd()
     .split('\n');
