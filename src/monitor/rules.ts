@@ -4,6 +4,7 @@ import { blockInit } from './chapters/block-init.ts';
 import { blockZones } from './chapters/block-zones.ts';
 import { config } from './chapters/config.ts';
 import { consoleDevice } from './chapters/console.ts';
+import { consolePorts } from './chapters/console-ports.ts';
 import { entropy } from './chapters/entropy.ts';
 import { features } from './chapters/features.ts';
 import { init } from './chapters/init.ts';
@@ -56,6 +57,7 @@ export const requirements: readonly Requirement[] = [
   ...blockDevice,
   ...blockZones,
   ...consoleDevice,
+  ...consolePorts,
   ...entropy,
   ...reservedFeatures,
 ];

@@ -1,3 +1,4 @@
 export * from './device.ts';
+export * from './queues-seen.ts';
 export * from './recorder.ts';
 export * from './transports.ts';

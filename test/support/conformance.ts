@@ -34,6 +34,10 @@ async function live(
     await Promise.all([...load, driver.resume()]);
   }
   await driver.driver.resetQueue(0);
+  await driver.identify();
+  await driver.writeZeroes(0, 2);
+  await driver.read(0, 512);
+  await driver.discard(2, 2);
   await driver.flush();
   await driver.driver.reset();
   await driver.initialize();

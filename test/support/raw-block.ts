@@ -1,5 +1,6 @@
 import { Device } from '../../src/device/device.ts';
 import type { DeviceOptions } from '../../src/device/device-options.ts';
+import type { DeviceType } from '../../src/device/device-type.ts';
 import { BlockDevice, type BlockDeviceOptions } from '../../src/devices/block/device.ts';
 import type { Disk } from '../../src/devices/block/disk.ts';
 import { BlockHeader, BlockRange } from '../../src/devices/block/layout.ts';
@@ -36,6 +37,8 @@ export interface PendingRequest {
 export interface RawBlockOptions {
   readonly block?: BlockDeviceOptions;
   readonly device?: DeviceOptions;
+  /** Puts something around the device type. */
+  readonly wrap?: (type: DeviceType) => DeviceType;
   /** All that the device offers by default. */
   readonly accept?: (offered: FeatureSet) => FeatureSet;
 }
@@ -62,7 +65,8 @@ export class RawBlock {
   constructor(disk: Disk, options: RawBlockOptions = {}) {
     const count = options.block?.queues ?? 1;
     this.memory = GuestMemory.over(new Uint8Array(count * (QUEUE_BYTES + SLOTS * SLOT_BYTES)).fill(POISON));
-    this.device = new Device(new BlockDevice(disk, options.block), this.memory, options.device);
+    const { wrap = (type) => type } = options;
+    this.device = new Device(wrap(new BlockDevice(disk, options.block)), this.memory, options.device);
     this.events = watch(this.device);
     this.#options = options;
     this.start();

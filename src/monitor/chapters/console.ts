@@ -1,7 +1,12 @@
 import { DeviceId } from '../../spec/device-ids.ts';
+import { Status } from '../../spec/status.ts';
 import type { Requirement } from '../rule.ts';
-import type { BufferAvailable } from '../trace.ts';
-import { CONTENTS, ofType, unseenOf } from './device-type.ts';
+import type { BufferAvailable, ConfigWrite, Located } from '../trace.ts';
+import { ofType } from './device-type.ts';
+
+/** Feature bit (§5.3.3), and its field of the configuration space (§5.3.4). */
+const EMERG_WRITE = 2;
+const EMERG_WR = 8;
 
 /** Queues 2 and 3 are for control messages; of the others, the even ones are for input (§5.3.2). */
 function directionOf({ queue }: BufferAvailable): 'input' | 'output' | 'control' {
@@ -17,7 +22,23 @@ export const consoleDevice: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'An emergency write is taken at any time, even before the device is configured.',
-    unseen: 'What becomes of it is behind the device.',
+    check: ofType(DeviceId.CONSOLE, ({ session, passed, failed }) => {
+      let write: Located<ConfigWrite> | undefined;
+      const judge = ({ value }: { readonly value: number }): void => {
+        if (write === undefined || value === 0) return;
+        if ((value & Status.DEVICE_NEEDS_RESET) === 0) passed();
+        else failed('the device wants a reset after an emergency write', write);
+        write = undefined;
+      };
+      return {
+        'config.write': (event) => {
+          const isHealthy = session.device === 'reset' || session.device === 'initializing';
+          if (event.offset === EMERG_WR && session.offers(EMERG_WRITE) && isHealthy) write = event;
+        },
+        'status.read': judge,
+        'status.shown': judge,
+      };
+    }),
   },
   {
     id: 'console.device.init.2',
@@ -25,7 +46,7 @@ export const consoleDevice: readonly Requirement[] = [
     level: 'SHOULD',
     role: 'device',
     text: 'Its low byte goes to a log or to the output.',
-    unseen: 'What becomes of it is behind the device.',
+    unseen: 'Where its output goes, and whether to a log, is behind the device.',
   },
   {
     id: 'console.driver.op.1',
@@ -57,14 +78,4 @@ export const consoleDevice: readonly Requirement[] = [
       },
     })),
   },
-  ...unseenOf({ prefix: 'console.device.multiport', section: '§5.3.6.2.1', role: 'device' }, CONTENTS, {
-    1: ['MUST NOT', 'A port is added once, and only below max_nr_ports.'],
-    2: ['MUST NOT', 'Only a port that was added is removed.'],
-  }),
-  ...unseenOf({ prefix: 'console.driver.multiport', section: '§5.3.6.2.2', role: 'driver' }, CONTENTS, {
-    1: ['MUST', 'With MULTIPORT the driver says that it is ready.'],
-    2: ['SHOULD', 'A port that is named a console becomes one for text.'],
-    3: ['MUST', 'Its naming is answered with the opening of the port.'],
-    4: ['MUST', 'The value of that answer is 1.'],
-  }),
 ];

@@ -36,5 +36,3 @@ export function unseenEach(
 
 /** What somebody may do, nobody can fail to. */
 export const PERMISSION = 'A permission, which nobody can break.';
-/** Of buffers, a trace has the lengths. */
-export const CONTENTS = 'It is about what buffers hold, and of those a trace has the lengths alone.';
