@@ -127,7 +127,10 @@ export class RingWatch {
     seen.set(now);
   }
 
-  /** Both ends write the descriptors of a packed ring; the flags say whose turn it was. What was used comes first. */
+  /**
+   * Both ends write the descriptors of a packed ring; the flags say whose turn it was. Where they are the old ones, whoever's
+   * turn it is has not come to them yet. What was used comes first.
+   */
   #compareDescriptors(queue: number, area: Area, now: Uint8Array): void {
     const { SIZE } = PackedDescriptor;
     const changed: Record<Role, number[]> = { device: [], driver: [] };
@@ -135,7 +138,11 @@ export class RingWatch {
       if (now.subarray(at, at + SIZE).every((byte, n) => byte === area.seen[at + n])) continue;
       const flags = now[at + PackedDescriptor.FLAGS]! + now[at + PackedDescriptor.FLAGS + 1]! * 0x100;
       const isUsed = ((flags & PackedFlag.AVAILABLE) !== 0) === ((flags & PackedFlag.USED) !== 0);
-      changed[isUsed ? 'device' : 'driver'].push(at);
+      const isHalfWritten = [0, 1].every((n) => {
+        const byte = at + PackedDescriptor.FLAGS + n;
+        return now[byte] === area.seen[byte];
+      });
+      changed[isUsed === isHalfWritten ? 'driver' : 'device'].push(at);
     }
     for (const by of ['device', 'driver'] as const) {
       const [first] = changed[by];

@@ -74,15 +74,15 @@ describe('virtio check device', () => {
     const { code, stdout, stderr } = await virtio(['check', 'device', way, '--json', json, '--junit', xml]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
-      failed: '81 cases, 0 failed',
+      failed: '111 cases, 0 failed',
     });
     expect(stderr).toContain(`The block device over ${way}`);
     const { ok, rules } = JSON.parse(readFileSync(json, 'utf8'));
     expect(ok).toBe(true);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.device'));
-    expect(suspend.length).toBe(12);
+    expect(suspend.length).toBe(13);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
-    expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="81" failures="0">');
+    expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="111" failures="0">');
   });
 
   it('knows the ways that there are', async () => {
@@ -97,12 +97,12 @@ describe('virtio check driver', () => {
     const { code, stdout } = await virtio(['check', 'driver', 'loopback', '--json', json, '--traces', traces]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
-      failed: '51 cases, 0 failed',
+      failed: '54 cases, 0 failed',
     });
     const { rules } = JSON.parse(readFileSync(json, 'utf8'));
     expect((await virtio(['check', 'trace', `${traces}/case-005.jsonl`])).code).toBe(0);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.driver'));
-    expect(suspend.length).toBe(6);
+    expect(suspend.length).toBe(7);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
   });
 });

@@ -25,7 +25,8 @@ export type DeviceFault =
   | 'zeroes the status'
   | 'suspends without negotiation'
   | 'offers bit 42'
-  | 'uses a buffer twice';
+  | 'uses a buffer twice'
+  | 'resumes without a look at its queue';
 
 /** Its configuration space: a value of 32 bits, and a byte that the driver may write. */
 export const TwinConfig = { VALUE: 0, KNOB: 4 } as const;
@@ -161,7 +162,7 @@ export class TwinDevice implements DriverTransport {
     }
     this.#nextValue = undefined;
     this.#finish();
-    this.#serve();
+    if (!this.#is('resumes without a look at its queue')) this.#serve();
   }
 
   #serve(): void {

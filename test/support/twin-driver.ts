@@ -17,7 +17,8 @@ export type DriverFault =
   | 'offers buffers while suspended'
   | 'kicks while suspended'
   | 'writes configuration while suspended'
-  | 'does not wait for the resume';
+  | 'does not wait for the resume'
+  | 'waits for an equal byte';
 
 const MOST_READS = 5;
 
@@ -26,6 +27,8 @@ const MOST_READS = 5;
  * change of the configuration in it. `transport` leads to `device`, past a recorder.
  */
 export class TwinDriver {
+  /** Called when the device runs again, before the driver does anything. */
+  onResumed: () => Promise<void> = async () => {};
   readonly #transport: DriverTransport;
   readonly #device: TwinDevice;
   readonly #fault: DriverFault | undefined;
@@ -54,6 +57,7 @@ export class TwinDriver {
     await this.#suspend();
     await this.#atRest();
     await this.#resume();
+    await this.onResumed();
     this.#device.holds = false;
     this.#offer();
     this.#transport.kick(0);
@@ -129,7 +133,10 @@ export class TwinDriver {
   async #waitFor(pair: number): Promise<void> {
     for (let n = 0; n < MOST_READS; n++) {
       const status = await this.#transport.readStatus();
-      if ((status & (SUSPEND | DRIVER_OK)) === pair) return;
+      const isReached = this.#is('waits for an equal byte')
+        ? status === 0x1f
+        : (status & (SUSPEND | DRIVER_OK)) === pair;
+      if (isReached) return;
     }
     this.#write(0x1f | FAILED);
     await this.#reset();

@@ -38,11 +38,23 @@ export function byteOf(sector: number): number {
 export interface Bench {
   readonly device: Device;
   readonly transport: DriverTransport;
+  readonly memory: GuestMemory;
   readonly allocator: GuestAllocator;
   /** What is behind the device: requests are held here, and the disk is resized. */
   readonly disk: FaultyDisk;
   resize(sectors: number): void;
+  /** What a resume fails with from now on; undefined: nothing. */
+  refuseToWake(reason: Error | undefined): void;
   readonly trace: readonly string[];
+}
+
+/** A block device that does not come back from a suspend when it is told so. */
+class RefusingBlock extends BlockDevice {
+  refusal: Error | undefined;
+
+  wake(): void {
+    if (this.refusal !== undefined) throw this.refusal;
+  }
 }
 
 /** For a device under test: everything that it shows and tells is recorded. */
@@ -65,7 +77,7 @@ export function makeVariedBench(options: DeviceOptions = {}): Bench & { readonly
 function makeParts(
   way: TraceTransport,
   options: DeviceOptions,
-): Omit<Bench, 'transport'> & { readonly recorder: Recorder; readonly memory: GuestMemory } {
+): Omit<Bench, 'transport'> & { readonly recorder: Recorder } {
   const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
   const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
   const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
@@ -76,10 +88,13 @@ function makeParts(
   const disk = new FaultyDisk(memoryDisk);
   const lines = new TraceLines();
   const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, lines, systemClock);
-  const type = recordedType(recorder, new BlockDevice(disk));
-  const device = new Device(type, memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
+  const block = new RefusingBlock(disk);
+  const device = new Device(recordedType(recorder, block), memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
   const resize = (sectors: number): void => memoryDisk.resize(sectors);
-  return { recorder, memory, allocator, device, disk, resize, trace: lines.lines };
+  const refuseToWake = (reason: Error | undefined): void => {
+    block.refusal = reason;
+  };
+  return { recorder, memory, allocator, device, disk, resize, refuseToWake, trace: lines.lines };
 }
 
 async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {

@@ -13,6 +13,8 @@ type VariedBench = ReturnType<typeof makeVariedBench>;
 /** A device that a driver has to do with. What the driver breaks the judge says; a case says what did not come about. */
 export interface DriverCase {
   readonly name: string;
+  /** The requirements of docs/conformance.md that it is about. */
+  readonly requirements: readonly string[];
   readonly device?: DeviceOptions;
   run(driver: BlockDriver, bench: VariedBench): Promise<void>;
 }
@@ -66,6 +68,7 @@ const isSuspend = (value: number): boolean => (value & SUSPEND) !== 0 && (value 
 const lawful: readonly DriverCase[] = [
   {
     name: 'a device that is suspended at once, and runs again at once',
+    requirements: ['suspend.driver.1', 'suspend.driver.2', 'suspend.driver.6'],
     run: async (driver) => {
       await driver.initialize();
       await reads(driver, 1, 2);
@@ -82,6 +85,7 @@ const lawful: readonly DriverCase[] = [
   ).map(
     ([name, down, up]): DriverCase => ({
       name: `a device that takes its time: ${name}`,
+      requirements: ['suspend.driver.2', 'suspend.driver.6'],
       run: async (driver, { varied }) => {
         await driver.initialize();
         // Read once by the driver to know what it adds to; then on the way.
@@ -97,6 +101,7 @@ const lawful: readonly DriverCase[] = [
   ),
   {
     name: 'a device with requests in processing, under load',
+    requirements: ['suspend.driver.2', 'suspend.driver.3'],
     run: async (driver, { disk }) => {
       await driver.initialize();
       disk.hold();
@@ -112,6 +117,7 @@ const lawful: readonly DriverCase[] = [
   },
   {
     name: 'a hundred suspends under load',
+    requirements: ['suspend.driver.1', 'suspend.driver.2', 'suspend.driver.3', 'suspend.driver.4', 'suspend.driver.6'],
     run: async (driver) => {
       await driver.initialize();
       for (let cycle = 0; cycle < 100; cycle++) {
@@ -124,6 +130,7 @@ const lawful: readonly DriverCase[] = [
   },
   {
     name: 'a device that notifies for nothing, at any time',
+    requirements: ['suspend.driver.2', 'suspend.driver.6'],
     run: async (driver, { varied }) => {
       await driver.initialize();
       varied.onWritten = () => varied.notifyForNothing();
@@ -135,7 +142,23 @@ const lawful: readonly DriverCase[] = [
     },
   },
   {
+    name: 'a device that has taken nothing before the rest, and finds it unchanged after it',
+    requirements: ['suspend.driver.3', 'init.driver.cleanup.1', 'packed.driver.desc.1', 'packed.driver.desc.2'],
+    run: async (driver, { varied, disk }) => {
+      await driver.initialize();
+      varied.missesKicks = true;
+      const load = reads(driver, 1, 2, 3);
+      await Promise.resolve();
+      await driver.suspend();
+      expect(disk.log.length === 0, 'the device has taken what it was not to');
+      varied.missesKicks = false;
+      await driver.resume();
+      await load;
+    },
+  },
+  {
     name: 'a device whose configuration changes at rest',
+    requirements: ['suspend.driver.5', 'suspend.driver.6'],
     run: async (driver, { resize }) => {
       await driver.initialize();
       await driver.suspend();
@@ -147,6 +170,7 @@ const lawful: readonly DriverCase[] = [
   },
   {
     name: 'requests that come while the device is suspended',
+    requirements: ['suspend.driver.3', 'suspend.driver.4'],
     run: async (driver) => {
       await driver.initialize();
       await driver.suspend();
@@ -162,6 +186,7 @@ const lawful: readonly DriverCase[] = [
   },
   {
     name: 'a device that offers bits without a meaning',
+    requirements: ['features.driver.5', 'features.driver.8'],
     run: async (driver, { varied, device }) => {
       varied.alsoOffered = featureSet(0, 42, 44, 63);
       await driver.initialize();
@@ -171,6 +196,7 @@ const lawful: readonly DriverCase[] = [
   },
   {
     name: 'a device without VIRTIO_F_SUSPEND',
+    requirements: ['suspend.driver.1'],
     device: { withhold: [Feature.SUSPEND] },
     run: async (driver) => {
       await driver.initialize();
@@ -184,6 +210,7 @@ const lawful: readonly DriverCase[] = [
 const failing: readonly DriverCase[] = [
   {
     name: 'a suspend that fails: DEVICE_NEEDS_RESET',
+    requirements: ['suspend.driver.2'],
     device: { suspendLimitMs: 20 },
     run: async (driver, bench) => {
       await driver.initialize();
@@ -200,6 +227,7 @@ const failing: readonly DriverCase[] = [
   },
   {
     name: 'a device that fails at rest: the resume finds DEVICE_NEEDS_RESET',
+    requirements: ['suspend.driver.6'],
     run: async (driver, bench) => {
       await driver.initialize();
       await driver.suspend();
@@ -209,6 +237,7 @@ const failing: readonly DriverCase[] = [
   },
   {
     name: 'a suspend that never ends',
+    requirements: ['suspend.driver.2', 'suspend.driver.seen'],
     run: async (driver, bench) => {
       await driver.initialize();
       bench.varied.isDeaf = isSuspend;
@@ -217,6 +246,7 @@ const failing: readonly DriverCase[] = [
   },
   {
     name: 'a resume that never ends',
+    requirements: ['suspend.driver.6'],
     run: async (driver, bench) => {
       await driver.initialize();
       await driver.suspend();
@@ -226,6 +256,7 @@ const failing: readonly DriverCase[] = [
   },
   {
     name: 'a device that was reset behind its driver, and has lost everything',
+    requirements: ['suspend.driver.6'],
     run: async (driver, bench) => {
       await driver.initialize();
       await driver.suspend();
@@ -235,6 +266,7 @@ const failing: readonly DriverCase[] = [
   },
   {
     name: 'a device that is reset while it is being suspended',
+    requirements: ['suspend.driver.2'],
     run: async (driver, bench) => {
       await driver.initialize();
       bench.varied.onWritten = () => {
@@ -246,6 +278,7 @@ const failing: readonly DriverCase[] = [
   },
   {
     name: 'a device that is gone',
+    requirements: ['suspend.driver.6'],
     run: async (driver, bench) => {
       await driver.initialize();
       await driver.suspend();

@@ -56,7 +56,7 @@ async function checkDevice(way: string, options: CaseOptions): Promise<void> {
     deviceCases.map((deviceCase) => ({
       name: `${deviceCase.name} (${ring})`,
       prepare: async (): Promise<CheckCase> => {
-        const bench = await makeBench(WAYS[way]!, { offer });
+        const bench = await makeBench(WAYS[way]!, { offer: [...offer, ...(deviceCase.features ?? [])] });
         return { trace: bench.trace, run: () => runDeviceCase(deviceCase, bench) };
       },
     })),

@@ -1,6 +1,7 @@
 import { BlockHeader, BlockRequestType, BlockStatus, SECTOR_BYTES } from '../../devices/block/layout.ts';
 import type { DriverTransport } from '../../driver/transport.ts';
 import type { GuestAllocator, GuestSlice } from '../../memory/allocator.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { BufferList } from '../../queue/buffer-list.ts';
 import type { DriverQueue } from '../../queue/driver-queue.ts';
 import { PackedDriverQueue } from '../../queue/packed-driver-queue.ts';
@@ -29,6 +30,8 @@ export interface StartOptions {
   readonly decline?: readonly number[];
   /** No queue is enabled. */
   readonly withoutQueue?: 'without a queue';
+  /** Bits to accept where they are offered, besides those that a simple driver needs. */
+  readonly accept?: readonly number[];
 }
 
 /**
@@ -44,13 +47,21 @@ export class HandDriver {
   configInterrupts = 0;
   offered: FeatureSet = 0n;
   queue: DriverQueue | undefined;
+  readonly #memory: GuestMemory;
   readonly #allocator: GuestAllocator;
+  #tellsNext = false;
   readonly #out: Map<number, Request> = new Map();
   readonly #expected: (sector: number) => number;
 
   /** `expected` says which byte a sector is full of. */
-  constructor(transport: DriverTransport, allocator: GuestAllocator, expected: (sector: number) => number) {
+  constructor(
+    transport: DriverTransport,
+    memory: GuestMemory,
+    allocator: GuestAllocator,
+    expected: (sector: number) => number,
+  ) {
     this.transport = transport;
+    this.#memory = memory;
     this.#allocator = allocator;
     this.#expected = expected;
     transport.onUsedBuffer = () => {
@@ -62,7 +73,7 @@ export class HandDriver {
   }
 
   /** Up to FEATURES_OK, which the device has to grant. */
-  async negotiate({ decline = [] }: StartOptions = {}): Promise<void> {
+  async negotiate({ decline = [], accept = [] }: StartOptions = {}): Promise<void> {
     await this.reset();
     await this.write(0x01);
     await this.write(0x03);
@@ -73,9 +84,11 @@ export class HandDriver {
       Feature.RING_PACKED,
       Feature.RING_RESET,
       Feature.IN_ORDER,
+      ...accept,
     );
     const accepted = this.offered & known & ~featureSet(...decline);
     await this.transport.writeFeatures(accepted);
+    this.#tellsNext = hasFeature(accepted, Feature.NOTIFICATION_DATA);
     await this.write(0x0b);
     await this.expectStatus(0x0b);
     this.#makeQueue(accepted);
@@ -114,14 +127,18 @@ export class HandDriver {
       throw new CaseFailed(`the status is ${describeStatus(status)}, not ${describeStatus(expected)}`);
   }
 
-  /** Reads the status, and collects, until it is as wanted. */
-  async until(what: string, reached: (status: number) => boolean): Promise<number> {
+  /** Reads the status, and collects or does what else is said, until it is as wanted. */
+  async until(
+    what: string,
+    reached: (status: number) => boolean,
+    look: () => void = () => this.collect(),
+  ): Promise<number> {
     const end = performance.now() + LIMIT_MS;
     for (;;) {
       const status = await this.status();
       if (reached(status)) return status;
       if (performance.now() > end) throw new CaseFailed(`${what}: the status is still ${describeStatus(status)}`);
-      this.collect();
+      look();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
@@ -155,7 +172,13 @@ export class HandDriver {
 
   send(...sectors: readonly number[]): void {
     this.offer(...sectors);
-    this.transport.kick(0);
+    this.#kick();
+  }
+
+  /** As `send`, but kicks only when the device asks for that. */
+  sendIfAsked(...sectors: readonly number[]): void {
+    for (const sector of sectors) this.#offer(sector);
+    if (this.queue!.expose()) this.#kick();
   }
 
   get outstanding(): number {
@@ -179,8 +202,47 @@ export class HandDriver {
     });
   }
 
+  /** As `finish`, but looks at the queue only when it has been interrupted since it looked last. */
+  async finishByInterrupts(): Promise<void> {
+    this.collect();
+    let seen = this.usedInterrupts;
+    const look = (): void => {
+      if (this.usedInterrupts !== seen) this.collect();
+      seen = this.usedInterrupts;
+    };
+    await this.until('an interrupt for the requests that are out', () => this.#out.size === 0, look);
+  }
+
+  /** Fills the memory of the queue with ones, and returns what puts back what was there. */
+  poisonQueue(): () => void {
+    const { layout } = this.queue!;
+    const areas = [
+      { address: layout.descriptorArea, length: 16 * layout.size },
+      // No event index where there is none.
+      { address: layout.driverArea, length: 4 },
+      { address: layout.deviceArea, length: 4 },
+    ].map(({ address, length }) => {
+      const region = this.#memory.find(address, length)!;
+      return region.bytes.subarray(address - region.address, address - region.address + length);
+    });
+    const before = areas.map((area) => area.slice());
+    for (const area of areas) area.fill(0xff);
+    return () =>
+      areas.forEach((area, n) => {
+        area.set(before[n]!);
+      });
+  }
+
+  #kick(): void {
+    this.transport.kick(0, this.#tellsNext ? this.queue!.nextAvailable : undefined);
+  }
+
   #makeQueue(accepted: FeatureSet): void {
-    const features = { indirect: false, eventIdx: false, inOrder: hasFeature(accepted, Feature.IN_ORDER) };
+    const features = {
+      indirect: false,
+      eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
+      inOrder: hasFeature(accepted, Feature.IN_ORDER),
+    };
     this.queue = hasFeature(accepted, Feature.RING_PACKED)
       ? new PackedDriverQueue(this.#allocator, QUEUE_SIZE, features)
       : new SplitDriverQueue(this.#allocator, QUEUE_SIZE, features);

@@ -24,6 +24,8 @@ export class VariedDevice implements DriverTransport {
   status: number | undefined;
   /** Writes of the status that the device does not hear. */
   isDeaf: (value: number) => boolean = () => false;
+  /** Kicks go past the device. */
+  missesKicks = false;
   /** Offered besides. */
   alsoOffered: FeatureSet = 0n;
   /** Called after each write of the status. */
@@ -89,6 +91,6 @@ export class VariedDevice implements DriverTransport {
   }
 
   kick(queue: number, next?: number): void {
-    this.#device.kick(queue, next);
+    if (!this.missesKicks) this.#device.kick(queue, next);
   }
 }

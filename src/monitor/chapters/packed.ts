@@ -5,6 +5,7 @@ import type { Findings, Requirement, Rule } from '../rule.ts';
 import type { Session } from '../session.ts';
 import type { BufferAvailable, Located } from '../trace.ts';
 import { isMixed, tableRule } from './chain-rules.ts';
+import { availableDescriptorsStay, nextDescriptor, usedDescriptorsStay } from './packed-descriptors.ts';
 import { OWN_BUFFERS, PERMISSION, READS, unseen, usedLength } from './split.ts';
 
 const ALLOWED = 'What a device allows is said by the configuration space of its type, if at all, and by no queue.';
@@ -130,34 +131,9 @@ export const packed: readonly Requirement[] = [
     'No descriptor is used before it was made available.',
     'To use one that was not is packed.device.used.id.',
   ),
-  unseen(
-    'packed.device.desc.4',
-    '§2.8.15',
-    'MUST NOT',
-    'A descriptor that was used is not changed any more.',
-    'Not judged yet: it takes the place of each used descriptor.',
-  ),
-  unseen(
-    'packed.driver.desc.1',
-    '§2.8.16',
-    'MUST NOT',
-    'A descriptor is not changed before it was used.',
-    'Not judged yet: it takes the place of each descriptor that is out.',
-  ),
-  unseen(
-    'packed.driver.desc.2',
-    '§2.8.16',
-    'MUST NOT',
-    'A descriptor that is available is not changed any more.',
-    'Not judged yet: it takes the place of each descriptor that is out.',
-  ),
-  unseen(
-    'packed.driver.desc.3',
-    '§2.8.16',
-    'MUST',
-    'A notification with data says where the next descriptor will be.',
-    'Not judged yet: a kick has no data in a trace.',
-  ),
+  usedDescriptorsStay,
+  ...availableDescriptorsStay,
+  nextDescriptor,
   unseen('packed.driver.desc.4', '§2.8.16', 'MAY', 'There may be kicks without a new buffer.', PERMISSION),
   unseen('packed.driver.sg.1', '§2.8.17', 'MUST NOT', 'No list is longer than the device allows.', ALLOWED),
   listRule(

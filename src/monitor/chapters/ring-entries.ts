@@ -8,8 +8,8 @@ import type { BufferAvailable, Located, MemoryAccess } from '../trace.ts';
 /** `order` counts the buffers that were made available. */
 type Buffer = Located<BufferAvailable> & { readonly order: number };
 
-/** The descriptors of a table that a write changes. */
-function changedDescriptors(
+/** The descriptors of a table that a write changes; those of either format have the same size. */
+export function changedDescriptors(
   memory: RingMemory,
   { descriptor, size }: QueuePlace,
   event: MemoryAccess,

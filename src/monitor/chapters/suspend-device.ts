@@ -1,10 +1,23 @@
 import { Feature } from '../../spec/features.ts';
 import { describeStatus, Status } from '../../spec/status.ts';
 import type { Findings, Requirement } from '../rule.ts';
-import type { ConfigRead, ConfigWrite, Located, StatusRead, StatusShown, StatusWrite } from '../trace.ts';
+import type {
+  BufferAvailable,
+  BufferTaken,
+  BufferUsed,
+  ConfigRead,
+  ConfigWrite,
+  Located,
+  StatusRead,
+  StatusShown,
+  StatusWrite,
+} from '../trace.ts';
 import { isEmergencyWrite } from './config.ts';
 
 const { DRIVER_OK, SUSPEND, FAILED } = Status;
+
+/** Microseconds in which a device that looks into its queues by itself has done so. */
+const PATIENCE_US = 1_000_000;
 
 /** What a device does not do while it is suspended: a failure each time it does, and a pass for each rest without one. */
 function atRest({ session, passed, failed }: Findings): {
@@ -292,6 +305,46 @@ export const suspendDevice: readonly Requirement[] = [
         'device.phase': ({ to }) => {
           if (to === 'suspended') overtaken = untold;
           else if (to === 'resetting' || to === 'needsReset') untold = overtaken = undefined;
+        },
+      };
+    },
+  },
+  {
+    id: 'suspend.device.scan',
+    section: '§3.4',
+    level: 'SHOULD',
+    role: 'device',
+    text: 'What waited in a queue over the rest is taken after it without another kick.',
+    check: ({ session, passed, failed }) => {
+      /** What has something for the device to read, by queue and id; other buffers may have to wait for an event. */
+      const waiting = new Map<string, Located<BufferAvailable>>();
+      /** Those of them that were there when the device ran again. */
+      const left = new Map<string, Located<BufferAvailable>>();
+      let since: Located | undefined;
+      const taken = ({ queue, id }: BufferTaken | BufferUsed): void => {
+        waiting.delete(`${queue}:${id}`);
+        if (left.delete(`${queue}:${id}`)) passed();
+      };
+      return {
+        'buffer.available': (event) => {
+          if ((event.readable ?? 0) > 0) waiting.set(`${event.queue}:${event.id}`, event);
+        },
+        'buffer.taken': taken,
+        'buffer.used': taken,
+        kick: ({ queue, time = 0 }) => {
+          const late = time - (since?.time ?? 0) >= PATIENCE_US;
+          for (const [key, buffer] of left) {
+            if (buffer.queue !== queue) continue;
+            if (late) failed(`buffer ${buffer.id} of queue ${queue} has waited for another kick`, buffer, since);
+            left.delete(key);
+          }
+        },
+        'device.phase': ({ from, to }) => {
+          left.clear();
+          if (to === 'resetting') waiting.clear();
+          if (from !== 'resuming' || to !== 'running') return;
+          since = session.deviceSince;
+          for (const [key, buffer] of waiting) left.set(key, buffer);
         },
       };
     },

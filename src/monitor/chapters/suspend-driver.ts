@@ -3,7 +3,7 @@ import { describeStatus, Status } from '../../spec/status.ts';
 import type { Findings, PhaseChange, Requirement } from '../rule.ts';
 import type { Located } from '../trace.ts';
 
-const { SUSPEND, FAILED } = Status;
+const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET, FAILED } = Status;
 
 /** From the request to suspend until the request to resume. */
 function isHeld({ session }: Findings): boolean {
@@ -133,5 +133,20 @@ export const suspendDriver: readonly Requirement[] = [
         'driver.phase': ({ from, to }) => from === 'resuming' && to === 'running' && passed(),
       };
     },
+  },
+  {
+    id: 'suspend.driver.seen',
+    section: '§3.4.1',
+    level: 'SHOULD NOT',
+    role: 'driver',
+    text: 'A device that was seen to be suspended, by those two bits, is not given up as if it were not.',
+    check: ({ session, passed, failed }) => ({
+      'status.write': ({ value }) => {
+        if (session.driver !== 'suspended' || (value & FAILED) === 0) return;
+        const pair = session.known & (SUSPEND | DRIVER_OK | DEVICE_NEEDS_RESET);
+        if (pair === SUSPEND) failed('FAILED is set at rest', session.driverSince);
+      },
+      'driver.phase': ({ from, to }) => from === 'suspended' && to === 'resuming' && passed(),
+    }),
   },
 ];

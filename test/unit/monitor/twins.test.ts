@@ -13,8 +13,9 @@ import { type DriverFault, GivenUp, TwinDriver } from '../../support/twin-driver
 async function broken(deviceFault?: DeviceFault, driverFault?: DriverFault): Promise<string[]> {
   const memory = GuestMemory.over(new Uint8Array(0x4000));
   const trace = new TraceLines();
+  const clock = new FakeClock();
   const device = new TwinDevice(memory, deviceFault);
-  const recorder = new Recorder({ transport: 'direct', device: device.deviceId }, trace, new FakeClock());
+  const recorder = new Recorder({ transport: 'direct', device: device.deviceId }, trace, clock);
   const watch = new RingWatch(recorder, memory, {
     queues: () => (device.layout === undefined ? [] : [{ index: 0, layout: device.layout }]),
     isPacked: () => false,
@@ -22,6 +23,7 @@ async function broken(deviceFault?: DeviceFault, driverFault?: DriverFault): Pro
   recorder.look = () => watch.look();
   device.tell = (event) => recorder.event(event);
   const driver = new TwinDriver(recordedTransport(recorder, device), device, memory, driverFault);
+  driver.onResumed = () => clock.advance(1000);
   await driver.live().catch((error: unknown) => {
     if (!(error instanceof GivenUp)) throw error;
   });
@@ -50,6 +52,7 @@ describe('twins', () => {
     'suspends without negotiation': 'suspend.device.negotiated',
     'offers bit 42': 'features.device.defined',
     'uses a buffer twice': 'split.device.used.id',
+    'resumes without a look at its queue': 'suspend.device.scan',
   };
   /** Some faults show only when the driver has one, too, which is named as well. */
   const provokedBy: Readonly<Record<string, readonly [DriverFault, string]>> = {
@@ -70,6 +73,7 @@ describe('twins', () => {
     ['kicks while suspended', 'suspend.driver.4'],
     ['writes configuration while suspended', 'suspend.driver.5'],
     ['does not wait for the resume', 'suspend.driver.6'],
+    ['waits for an equal byte', 'suspend.driver.seen'],
   ];
   it.each(ofDriver)('a driver that %s breaks %s', async (fault, rule) => {
     expect(await broken(undefined, fault)).toEqual([rule]);

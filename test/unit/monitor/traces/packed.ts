@@ -19,6 +19,15 @@ function ring(by: 'driver' | 'device', first: number, length: number, id: number
 
 const begin = [...goesOn(0x0f, Feature.RING_PACKED), enable()];
 const withTables = [...goesOn(0x0f, Feature.RING_PACKED, Feature.INDIRECT_DESC), enable()];
+const withData = [...goesOn(0x0f, Feature.RING_PACKED, Feature.NOTIFICATION_DATA), enable()];
+/** A notification of the first queue over MMIO, with data. */
+const notify = (next: number): TraceEvent => ({
+  kind: 'mmio',
+  access: 'write',
+  offset: 0x50,
+  width: 4,
+  value: next * 0x1_0000,
+});
 const A = AVAILABLE;
 
 export const packedTraces: TracesByRule = {
@@ -54,6 +63,8 @@ export const packedTraces: TracesByRule = {
       ring('driver', 0, 16, 1, USED),
       ring('driver', 6, 16, 1, A | NEXT, A | NEXT),
     ],
+    // It takes descriptors that are out.
+    alongside: ['packed.driver.desc.1'],
   },
   'packed.driver.indirect.1': {
     pass: [...begin, descriptors(0, A)],
@@ -66,5 +77,22 @@ export const packedTraces: TracesByRule = {
   'packed.driver.indirect.4': {
     pass: [...withTables, descriptors(0, A | INDIRECT)],
     fail: [...withTables, descriptors(0, A | NEXT, A | INDIRECT)],
+  },
+  'packed.device.desc.4': {
+    pass: [...begin, descriptors(0, A), ring('device', 0, 0, 0, A | USED)],
+    fail: [...begin, descriptors(0, A), ring('device', 0, 0, 0, A | USED), ring('device', 0, 1, 0, A | USED)],
+  },
+  'packed.driver.desc.1': {
+    pass: [...begin, descriptors(0, A), ring('device', 0, 16, 0, A | USED)],
+    fail: [...begin, descriptors(0, A), ring('driver', 0, 16, 0, USED)],
+  },
+  'packed.driver.desc.2': {
+    pass: [...begin, descriptors(0, A), ring('device', 0, 16, 0, A | USED)],
+    fail: [...begin, descriptors(0, A), ring('driver', 0, 16, 0, A | WRITE)],
+  },
+  'packed.driver.desc.3': {
+    header: { transport: 'mmio' },
+    pass: [...withData, descriptors(0, A), notify(0x8001)],
+    fail: [...withData, descriptors(0, A), notify(0x8000)],
   },
 };

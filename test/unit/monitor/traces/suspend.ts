@@ -1,3 +1,4 @@
+import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import {
   available,
   changed,
@@ -18,6 +19,8 @@ import {
 } from '../../../support/trace-events.ts';
 
 const initializing = goesOn(0x0b);
+/** A buffer with something to read in it. */
+const request: TraceEvent = { kind: 'buffer.available', queue: 0, id: 3, readable: 16, writable: 1 };
 
 export const suspendTraces: TracesByRule = {
   'suspend.driver.1': {
@@ -94,5 +97,13 @@ export const suspendTraces: TracesByRule = {
     pass: [...goesOn(0x0f, 28), write(0x1f), read(0x0f)],
     fail: [...goesOn(0x0f, 28), write(0x1f), read(0x1f)],
     alongside: ['suspend.driver.1'],
+  },
+  'suspend.device.scan': {
+    pass: [...goesOn(), request, ...suspends, ...resumes, taken(3)],
+    fail: [...goesOn(), request, ...suspends, ...resumes, { ...kick(), time: 2_000_000 }],
+  },
+  'suspend.driver.seen': {
+    pass: [...goesOn(), ...suspends, ...resumes],
+    fail: [...goesOn(), ...suspends, write(0x9f)],
   },
 };

@@ -1,0 +1,70 @@
+import { Feature, hasFeature } from '../../spec/features.ts';
+import { Status } from '../../spec/status.ts';
+import { type DeviceCase, expect, works } from './device-case.ts';
+
+const { DRIVER_OK, SUSPEND } = Status;
+
+/** Before the device runs. */
+export const negotiation: readonly DeviceCase[] = [
+  {
+    name: 'VIRTIO_F_SUSPEND is offered as bit 43, and reads back',
+    requirements: ['features.device.defined'],
+    run: async (driver) => {
+      await driver.start();
+      expect(hasFeature(driver.offered, Feature.SUSPEND), 'VIRTIO_F_SUSPEND is not offered');
+    },
+  },
+  {
+    name: 'SUSPEND means nothing when it was not negotiated',
+    requirements: ['suspend.device.negotiated'],
+    run: async (driver) => {
+      await driver.start({ decline: [Feature.SUSPEND] });
+      await driver.write(0x1f);
+      await driver.expectStatus(0x0f);
+      await works(driver);
+    },
+  },
+  {
+    name: 'SUSPEND means nothing in each step of the initialisation',
+    requirements: ['suspend.device.1'],
+    run: async (driver) => {
+      await driver.reset();
+      for (const status of [0x10, 0x11, 0x13]) {
+        await driver.write(status);
+        await driver.expectStatus(status & ~SUSPEND);
+      }
+      await driver.negotiate();
+      await driver.write(0x1b);
+      await driver.expectStatus(0x0b);
+      await driver.start();
+      await works(driver);
+    },
+  },
+  {
+    name: 'SUSPEND together with the first DRIVER_OK starts the device',
+    requirements: ['suspend.device.1'],
+    run: async (driver) => {
+      await driver.negotiate();
+      await driver.enableQueue();
+      await driver.write(0x1f);
+      await driver.expectStatus(0x0f);
+      await works(driver);
+    },
+  },
+  {
+    name: 'a choice of features that is refused does not start the device',
+    requirements: ['features.device.3', 'suspend.device.1'],
+    run: async (driver) => {
+      await driver.reset();
+      await driver.write(0x01);
+      await driver.write(0x03);
+      await driver.transport.readFeatures();
+      await driver.transport.writeFeatures((1n << 32n) | (1n << 63n));
+      await driver.write(0x0b);
+      await driver.expectStatus(0x03);
+      await driver.write(0x1f);
+      const status = await driver.status();
+      expect((status & (DRIVER_OK | SUSPEND)) === 0, 'the device starts without its features');
+    },
+  },
+];
