@@ -69,20 +69,20 @@ describe('virtio check trace', () => {
 });
 
 describe('virtio check device', () => {
-  it.each(['loopback', 'pci', 'mmio'])('judges our block device over %s', async (way) => {
+  it.each(['loopback', 'pci', 'mmio'])('judges our devices over %s', async (way) => {
     const [json, xml] = [folder.path(`${way}.json`), folder.path(`${way}.xml`)];
     const { code, stdout, stderr } = await virtio(['check', 'device', way, '--json', json, '--junit', xml]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
-      failed: '111 cases, 0 failed',
+      failed: '132 cases, 0 failed',
     });
-    expect(stderr).toContain(`The block device over ${way}`);
+    expect(stderr).toContain(`The devices over ${way}`);
     const { ok, rules } = JSON.parse(readFileSync(json, 'utf8'));
     expect(ok).toBe(true);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.device'));
     expect(suspend.length).toBe(13);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
-    expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="111" failures="0">');
+    expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="132" failures="0">');
   });
 
   it('knows the ways that there are', async () => {

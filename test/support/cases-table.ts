@@ -13,14 +13,6 @@ in step with the cases; \`npm run tables\` writes it.`;
 
 /** What the judge does not walk through, and where it is shown instead, if anywhere. */
 const NOT_WALKED: readonly (readonly [what: string, why: string])[] = [
-  [
-    'Buffers that only wait (network, console and entropy receive queues) do not delay a suspend, and none comes back empty',
-    'The judge plays a block driver, and no block queue has such buffers. `test/unit/devices/waiting-suite.ts` runs it for all three types.',
-  ],
-  [
-    'A frame, a key or console data that come at rest touch neither ring nor buffer, and raise no interrupt',
-    'As above: nothing comes to a block device by itself.',
-  ],
   ['Balloon statistics stay with the device over a suspend', 'There is no balloon device here to try it with.'],
   [
     'A socket device suspends while a reply has no buffer to go to, and sends it after the resume',
@@ -32,11 +24,7 @@ const NOT_WALKED: readonly (readonly [what: string, why: string])[] = [
   ],
   [
     'A command of a control queue is done, and its effect shows, before the rest',
-    'Block devices have no control queue; requests in processing are walked.',
-  ],
-  [
-    "The console's `emerg_wr` is taken at rest, or not, without a fault",
-    'Either is lawful, so there is nothing to judge. `test/unit/devices/console/console-config.test.ts` shows what ours does.',
+    'No device here has a control queue; requests in processing are walked.',
   ],
   [
     'An interrupt status that was set before the rest can be read and acknowledged at rest, and is not set again',
@@ -64,9 +52,9 @@ function featureName(bit: number): string {
   return `VIRTIO_F_${Object.entries(Feature).find(([, value]) => value === bit)![0]}`;
 }
 
-function rows(cases: readonly Pick<DeviceCase, 'name' | 'requirements' | 'needs' | 'features'>[]): string {
-  const lines = cases.map(({ name, requirements, needs = [], features = [] }, n) => {
-    const needed = [...needs, ...features.map(featureName)];
+function rows(cases: readonly Pick<DeviceCase, 'name' | 'requirements' | 'needs' | 'features' | 'type'>[]): string {
+  const lines = cases.map(({ name, requirements, needs = [], features = [], type }, n) => {
+    const needed = [...(type === undefined ? [] : [`a ${type}`]), ...needs, ...features.map(featureName)];
     const about = requirements.map((id) => `\`${id}\``).join(', ');
     return `| ${n + 1} | ${name} | ${about} | ${needed.join(', ') || '–'} |`;
   });

@@ -13,7 +13,6 @@ import type { TraceTransport } from '../../monitor/trace.ts';
 import { recordDevice, recordedType, recordRings } from '../../record/device.ts';
 import { Recorder, TraceLines } from '../../record/recorder.ts';
 import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../record/transports.ts';
-import { DeviceId } from '../../spec/device-ids.ts';
 import { FaultyDisk } from '../../storage/faulty-disk.ts';
 import { MemoryDisk } from '../../storage/memory-disk.ts';
 import { MmioDevice } from '../../transports/mmio/device.ts';
@@ -21,6 +20,7 @@ import { MmioDriverTransport } from '../../transports/mmio/driver.ts';
 import { memoryLayout, PciDevice } from '../../transports/pci/device.ts';
 import { PciDriverTransport } from '../../transports/pci/driver.ts';
 import { VariedDevice } from './varied-device.ts';
+import { type WaitingKind, waitingType } from './waiting-types.ts';
 
 const MEMORY_BYTES = 1 << 20;
 const FIRST_FREE = 0x1000;
@@ -34,7 +34,7 @@ export function byteOf(sector: number): number {
   return (sector * 37 + 11) & 0xff;
 }
 
-/** A block device of ours, a way to it, and a recorder between the two. Each case has one of its own. */
+/** A device of ours, a way to it, and a recorder between the two. Each case has one of its own. */
 export interface Bench {
   readonly device: Device;
   readonly transport: DriverTransport;
@@ -45,6 +45,8 @@ export interface Bench {
   resize(sectors: number): void;
   /** What a resume fails with from now on; undefined: nothing. */
   refuseToWake(reason: Error | undefined): void;
+  /** Something comes that buffers wait for. To a block device nothing does. */
+  arrive(): void;
   readonly trace: readonly string[];
 }
 
@@ -58,8 +60,8 @@ class RefusingBlock extends BlockDevice {
 }
 
 /** For a device under test: everything that it shows and tells is recorded. */
-export async function makeBench(way: TraceTransport, options: DeviceOptions = {}): Promise<Bench> {
-  const parts = makeParts(way, options);
+export async function makeBench(way: TraceTransport, options: DeviceOptions = {}, kind?: WaitingKind): Promise<Bench> {
+  const parts = makeParts(way, options, kind);
   const transport = await connect(parts.recorder, parts.device, way);
   recordDevice(parts.recorder, parts.device, parts.memory);
   return { ...parts, transport };
@@ -77,6 +79,7 @@ export function makeVariedBench(options: DeviceOptions = {}): Bench & { readonly
 function makeParts(
   way: TraceTransport,
   options: DeviceOptions,
+  kind?: WaitingKind,
 ): Omit<Bench, 'transport'> & { readonly recorder: Recorder } {
   const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
   const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
@@ -87,14 +90,15 @@ function makeParts(
   const memoryDisk = new MemoryDisk({ bytes });
   const disk = new FaultyDisk(memoryDisk);
   const lines = new TraceLines();
-  const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, lines, systemClock);
   const block = new RefusingBlock(disk);
-  const device = new Device(recordedType(recorder, block), memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
+  const { type, arrive } = kind === undefined ? { type: block, arrive: () => {} } : waitingType(kind);
+  const recorder = new Recorder({ transport: way, device: type.deviceId }, lines, systemClock);
+  const device = new Device(recordedType(recorder, type), memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
   const resize = (sectors: number): void => memoryDisk.resize(sectors);
   const refuseToWake = (reason: Error | undefined): void => {
     block.refusal = reason;
   };
-  return { recorder, memory, allocator, device, disk, resize, refuseToWake, trace: lines.lines };
+  return { recorder, memory, allocator, device, disk, resize, refuseToWake, arrive, trace: lines.lines };
 }
 
 async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {

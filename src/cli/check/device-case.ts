@@ -1,5 +1,6 @@
 import type { Bench } from './bench.ts';
 import { CaseFailed, type HandDriver } from './hand-driver.ts';
+import type { WaitingKind } from './waiting-types.ts';
 
 /**
  * What a judge must be able to do behind the device, besides being its driver: keep requests in processing, resize the disk,
@@ -13,6 +14,8 @@ export interface DeviceCase {
   /** The requirements of docs/conformance.md that it is about. */
   readonly requirements: readonly string[];
   readonly needs?: readonly Need[];
+  /** The type of device that it is for, which something can be made to come to; a block device if none is named. */
+  readonly type?: WaitingKind;
   /** Bits that the device has to offer. */
   readonly features?: readonly number[];
   run(driver: HandDriver, bench: Bench): Promise<void>;

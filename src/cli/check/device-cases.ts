@@ -6,6 +6,7 @@ import { leaving } from './device-cases-leaving.ts';
 import { negotiation } from './device-cases-negotiation.ts';
 import { queues } from './device-cases-queues.ts';
 import { atRest } from './device-cases-rest.ts';
+import { waiting } from './device-cases-waiting.ts';
 import { HandDriver } from './hand-driver.ts';
 
 /** What a device is put through, in order. */
@@ -15,6 +16,7 @@ export const deviceCases: readonly DeviceCase[] = [
   ...atRest,
   ...leaving,
   ...queues,
+  ...waiting,
   ...failing,
 ];
 

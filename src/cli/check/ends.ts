@@ -12,6 +12,9 @@ import { type CheckCase, type NamedCase, runCases } from './run-cases.ts';
 /** The command line's names of the ways to a device of ours. */
 const WAYS: Readonly<Record<string, TraceTransport>> = { loopback: 'direct', pci: 'pci', mmio: 'mmio' };
 
+/** What is judged, for people. */
+const SUBJECTS: Readonly<Record<Role, string>> = { device: 'The devices', driver: 'The block driver' };
+
 const RINGS = [
   { name: 'split', offer: [] },
   { name: 'packed', offer: [Feature.RING_PACKED] },
@@ -26,7 +29,9 @@ export function deviceCommand(check: Command): void {
   const command = check
     .command('device')
     .addArgument(new Argument('<way>', 'how to reach the device').choices(Object.keys(WAYS)))
-    .description('play the driver, and judge the block device of this project');
+    .description(
+      'play the driver, and judge the devices of this project: block, and where buffers wait console, entropy and network',
+    );
   addCheckOptions(command).action(checkDevice);
 }
 
@@ -56,7 +61,8 @@ async function checkDevice(way: string, options: CaseOptions): Promise<void> {
     deviceCases.map((deviceCase) => ({
       name: `${deviceCase.name} (${ring})`,
       prepare: async (): Promise<CheckCase> => {
-        const bench = await makeBench(WAYS[way]!, { offer: [...offer, ...(deviceCase.features ?? [])] });
+        const offers = [...offer, ...(deviceCase.features ?? [])];
+        const bench = await makeBench(WAYS[way]!, { offer: offers }, deviceCase.type);
         return { trace: bench.trace, run: () => runDeviceCase(deviceCase, bench) };
       },
     })),
@@ -76,7 +82,7 @@ async function checkDriver(way: string, options: CaseOptions): Promise<void> {
 
 async function check(role: Role, way: string, cases: readonly NamedCase[], options: CaseOptions): Promise<void> {
   await prepareOutput(options);
-  const report = await withProgress(`The block ${role} over ${way}`, (onProgress) =>
+  const report = await withProgress(`${SUBJECTS[role]} over ${way}`, (onProgress) =>
     runCases(cases, {
       role,
       text: options.text,

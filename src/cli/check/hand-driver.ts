@@ -3,7 +3,7 @@ import type { DriverTransport } from '../../driver/transport.ts';
 import type { GuestAllocator, GuestSlice } from '../../memory/allocator.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { BufferList } from '../../queue/buffer-list.ts';
-import type { DriverQueue } from '../../queue/driver-queue.ts';
+import type { DriverQueue, UsedBuffer } from '../../queue/driver-queue.ts';
 import { PackedDriverQueue } from '../../queue/packed-driver-queue.ts';
 import { SplitDriverQueue } from '../../queue/split-driver-queue.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../../spec/features.ts';
@@ -17,8 +17,17 @@ const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
 /** How long a device may take for anything. */
 const LIMIT_MS = 2000;
 const QUEUE_SIZE = 16;
+/** Enough for a frame and its header. */
+const ROOM_BYTES = 2048;
+
+/** A buffer for whatever the device has to give. */
+interface Room {
+  readonly kind: 'room';
+  readonly list: BufferList;
+}
 
 interface Request {
+  readonly kind: 'request';
   readonly data: GuestSlice;
   readonly status: GuestSlice;
   readonly list: BufferList;
@@ -35,7 +44,7 @@ export interface StartOptions {
 }
 
 /**
- * A block driver by hand: it writes the status that a case says, when it says so, and offers, kicks and collects as told. Every
+ * A driver by hand, of a block device or of one whose first queue is for what comes: it writes the status that a case says, when it says so, and offers, kicks and collects as told. Every
  * answer is checked; reads only, for a case may run against somebody's disk.
  */
 export class HandDriver {
@@ -50,7 +59,7 @@ export class HandDriver {
   readonly #memory: GuestMemory;
   readonly #allocator: GuestAllocator;
   #tellsNext = false;
-  readonly #out: Map<number, Request> = new Map();
+  readonly #out: Map<number, Request | Room> = new Map();
   readonly #expected: (sector: number) => number;
 
   /** `expected` says which byte a sector is full of. */
@@ -181,6 +190,17 @@ export class HandDriver {
     if (this.queue!.expose()) this.#kick();
   }
 
+  /** Makes buffers available that the device can write to, and kicks. */
+  sendRoom(count: number): void {
+    for (let n = 0; n < count; n++) {
+      const { address, length } = this.#allocator.allocate(ROOM_BYTES);
+      const list = new BufferList().addWritable(address, length);
+      this.#out.set(this.queue!.offer(list), { kind: 'room', list });
+    }
+    this.queue!.expose();
+    this.#kick();
+  }
+
   get outstanding(): number {
     return this.#out.size;
   }
@@ -190,7 +210,7 @@ export class HandDriver {
     const { queue } = this;
     if (queue === undefined || this.#out.size === 0) return;
     do {
-      for (let used = queue.collect(); used !== undefined; used = queue.collect()) this.#answered(used.id);
+      for (let used = queue.collect(); used !== undefined; used = queue.collect()) this.#answered(used);
     } while (queue.arm());
   }
 
@@ -262,12 +282,17 @@ export class HandDriver {
       .addWritable(status.address, 1);
     const id = this.queue!.offer(list);
     if (id < 0) throw new RangeError('the case has more requests than its queue has room for');
-    this.#out.set(id, { data, status, list, sector });
+    this.#out.set(id, { kind: 'request', data, status, list, sector });
   }
 
-  #answered(id: number): void {
-    const { data, status, sector } = this.#out.get(id)!;
+  #answered({ id, written }: UsedBuffer): void {
+    const out = this.#out.get(id)!;
     this.#out.delete(id);
+    if (out.kind === 'request') this.#check(out);
+    else if (written === 0) throw new CaseFailed('a buffer that waited comes back empty');
+  }
+
+  #check({ data, status, sector }: Request): void {
     this.completed.push(sector);
     const answer = status.region.bytes[status.offset];
     if (answer !== BlockStatus.OK) throw new CaseFailed(`the read of sector ${sector} ends with status ${answer}`);

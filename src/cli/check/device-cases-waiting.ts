@@ -1,0 +1,67 @@
+import { ConsoleConfig, ConsoleFeature } from '../../devices/console/layout.ts';
+import { awhile, type DeviceCase, expect } from './device-case.ts';
+import type { HandDriver } from './hand-driver.ts';
+import { waitingKinds } from './waiting-types.ts';
+
+const ROOM = 4;
+
+function expectAllWaiting(driver: HandDriver, what: string): void {
+  driver.collect();
+  expect(driver.outstanding === ROOM, what);
+}
+
+/** Buffers that wait for something to come: they are not in processing, and delay nothing. */
+export const waiting: readonly DeviceCase[] = [
+  ...waitingKinds.flatMap((kind): readonly DeviceCase[] => [
+    {
+      name: `buffers that only wait delay no suspend of a ${kind}, and stay with it`,
+      requirements: ['suspend.device.4', 'suspend.device.8', 'suspend.device.9'],
+      type: kind,
+      run: async (driver, bench) => {
+        await driver.start();
+        driver.sendRoom(ROOM);
+        await driver.suspend();
+        expectAllWaiting(driver, 'buffers come back for the suspend');
+        await driver.resume();
+        await awhile();
+        expectAllWaiting(driver, 'buffers come back for the resume');
+        bench.arrive();
+        await driver.until('a buffer with what has come', () => driver.outstanding < ROOM);
+      },
+    },
+    {
+      name: `what comes to a ${kind} at rest touches no buffer and tells nobody before the resume`,
+      requirements: ['suspend.device.3', 'suspend.device.4'],
+      type: kind,
+      run: async (driver, bench) => {
+        await driver.start();
+        driver.sendRoom(ROOM);
+        await driver.suspend();
+        const interrupts = driver.usedInterrupts;
+        bench.arrive();
+        await awhile();
+        expectAllWaiting(driver, 'a buffer is used at rest');
+        expect(driver.usedInterrupts === interrupts, 'an interrupt is raised at rest');
+        await driver.expectStatus(0x1b);
+        await driver.resume();
+        // What came at rest may be kept or lost.
+        bench.arrive();
+        await driver.until('a buffer with what has come', () => driver.outstanding < ROOM);
+      },
+    },
+  ]),
+  {
+    name: 'an emergency write at rest, which may be taken or not, leaves a console at rest',
+    requirements: ['console.device.init.1', 'suspend.device.2'],
+    type: 'console',
+    run: async (driver) => {
+      await driver.start({ accept: [ConsoleFeature.EMERG_WRITE] });
+      await driver.suspend();
+      await driver.transport.writeConfig(ConsoleConfig.EMERG_WR, 4, 0x21);
+      await awhile();
+      await driver.expectStatus(0x1b);
+      await driver.resume();
+      await driver.expectStatus(0x0f);
+    },
+  },
+];
