@@ -44,8 +44,9 @@ export interface StartOptions {
 }
 
 /**
- * A driver by hand, of a block device or of one whose first queue is for what comes: it writes the status that a case says, when it says so, and offers, kicks and collects as told. Every
- * answer is checked; reads only, for a case may run against somebody's disk.
+ * A driver by hand, of a block device or of one whose first queue is for what comes: it writes the status that a case says, when
+ * it says so, and offers, kicks and collects as told. Every answer is checked; reads only, for a case may run against somebody's
+ * disk.
  */
 export class HandDriver {
   readonly transport: DriverTransport;
