@@ -24,6 +24,16 @@ function done<T>(recorder: Recorder, result: T): T {
   return result;
 }
 
+type Listener = (...told: unknown[]) => unknown;
+
+/** What the device has done when it tells of something is found before the driver hears of that. */
+function heard(recorder: Recorder, listener: Listener): Listener {
+  return (...told) => {
+    recorder.look?.();
+    return listener(...told);
+  };
+}
+
 function words(kind: 'features.device' | 'features.driver', set: FeatureSet): TraceEvent[] {
   return [0, 1, 2, 3].map((word) => ({ kind, word, bits: Number((set >> BigInt(32 * word)) & 0xffff_ffffn) }));
 }
@@ -66,12 +76,12 @@ export function recordedTransport(recorder: Recorder, transport: DriverTransport
       done(recorder, transport.kick(queue, next));
     },
   };
-  return overlay(transport, recorded);
+  return overlay(transport, recorder, recorded);
 }
 
 /** Records each access to the registers of an MMIO device. */
 export function recordedMmio(recorder: Recorder, bus: MmioAccess): MmioAccess {
-  return overlay(bus, {
+  return overlay(bus, recorder, {
     read: (offset, width) =>
       answered(bus.read(offset, width), (value) =>
         recorder.event({ kind: 'mmio', access: 'read', offset, width, value: value >>> 0 }),
@@ -103,7 +113,11 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
     const { structure, offset } = place;
     recorder.event({ kind: 'pci', structure, offset: at - offset, ...rest, value: rest.value >>> 0 });
   };
-  return overlay(bus, {
+  const { messages } = bus;
+  return overlay(bus, recorder, {
+    ...(messages === undefined
+      ? {}
+      : { messages: { messageFor: (vector, handler) => messages.messageFor(vector, heard(recorder, handler)) } }),
     readConfig: (offset, width) =>
       answered(bus.readConfig(offset, width), (value) =>
         recorder.event({ kind: 'pci', access: 'read', structure: 'space', offset, width, value: value >>> 0 }),
@@ -122,7 +136,7 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
 }
 
 /** `object` with some of its methods replaced; everything else, as what is set on it, is its own. */
-function overlay<T extends object>(object: T, replaced: Partial<T>): T {
+function overlay<T extends object>(object: T, recorder: Recorder, replaced: Partial<T>): T {
   return new Proxy(object, {
     get: (target, name) => {
       const own = (replaced as Record<PropertyKey, unknown>)[name];
@@ -130,6 +144,7 @@ function overlay<T extends object>(object: T, replaced: Partial<T>): T {
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === 'function' ? value.bind(target) : value;
     },
-    set: (target, name, value) => Reflect.set(target, name, value, target),
+    set: (target, name, value) =>
+      Reflect.set(target, name, typeof value === 'function' ? heard(recorder, value as Listener) : value, target),
   });
 }
