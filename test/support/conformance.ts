@@ -3,6 +3,7 @@ import type { Verdict } from '../../src/monitor/judge.ts';
 import type { Requirement } from '../../src/monitor/rule.ts';
 import { requirements } from '../../src/monitor/rules.ts';
 import { Feature } from '../../src/spec/features.ts';
+import { liveConsole, liveEntropy } from './recorded-lives.ts';
 import { judgeLines, recordBlock, recordedWays } from './recorded-rig.ts';
 import { pattern } from './rig.ts';
 
@@ -10,9 +11,9 @@ const HEAD = `# Conformance
 
 What \`virtio check\` judges of VIRTIO 1.4. Each row is a sentence of the standard, in our words, or, where its id ends in a word, something
 that follows from what the section describes. A rule is a check over a trace; where there is none the row says why a trace cannot show it.
-The last column is what our block driver and device get in one life over each transport, with split and packed rings: initialisation,
-requests, suspends under load, the reset of a queue, a failure. \`–\`: that life does not put the rule to the test. A test keeps this file in step with
-the rules; \`npm run tables\` writes it.
+The last column is what our block, console and entropy drivers and devices get in one life each over each transport, with split and packed
+rings: initialisation, requests, suspends under load, for disks the reset of a queue and a failure. \`–\`: no such life puts the rule to the test.
+A test keeps this file in step with the rules; \`npm run tables\` writes it.
 
 What the judge has found in this project when it was first used: drivers read fields of the configuration space whose feature was not offered
 (\`config.driver.3\`); they leave them alone now.`;
@@ -48,7 +49,13 @@ async function live(
 
 export async function conformanceDocument(): Promise<string> {
   const lives = await Promise.all(
-    recordedWays.flatMap((way) => [[], [Feature.RING_PACKED]].map((offer) => live(way, offer))),
+    recordedWays.flatMap((way) =>
+      [[], [Feature.RING_PACKED]].flatMap((offer) => [
+        live(way, offer),
+        liveConsole(way, offer).then(judgeLines),
+        liveEntropy(way, offer).then(judgeLines),
+      ]),
+    ),
   );
   const resultOf = (requirement: Requirement): string => {
     const results = lives.map((verdicts) => verdicts.get(requirement.id)?.result);

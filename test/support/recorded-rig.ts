@@ -1,5 +1,6 @@
 import { Device } from '../../src/device/device.ts';
 import type { DeviceOptions } from '../../src/device/device-options.ts';
+import type { DeviceType } from '../../src/device/device-type.ts';
 import { BlockDevice } from '../../src/devices/block/device.ts';
 import type { Disk } from '../../src/devices/block/disk.ts';
 import { BlockDriver } from '../../src/devices/block/driver.ts';
@@ -18,7 +19,6 @@ import { TraceReader } from '../../src/monitor/trace-format.ts';
 import { recordDevice, recordedType } from '../../src/record/device.ts';
 import { Recorder, TraceLines } from '../../src/record/recorder.ts';
 import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../src/record/transports.ts';
-import { DeviceId } from '../../src/spec/device-ids.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { MmioDevice } from '../../src/transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
@@ -34,6 +34,27 @@ export interface RecordedRig {
   readonly lines: readonly string[];
 }
 
+/** A device of some type, the way to it, and what is recorded of the two. */
+export async function recordType(
+  way: TraceTransport,
+  type: DeviceType,
+  options: DeviceOptions & { readonly vectors?: number | undefined } = {},
+): Promise<{
+  readonly device: Device;
+  readonly transport: DriverTransport;
+  readonly allocator: GuestAllocator;
+  readonly lines: readonly string[];
+}> {
+  const memory = GuestMemory.over(new Uint8Array(1 << 20));
+  const allocator = new GuestAllocator(memory, 0x1000, 0xff000);
+  const trace = new TraceLines();
+  const recorder = new Recorder({ transport: way, device: type.deviceId }, trace, new FakeClock());
+  const device = new Device(recordedType(recorder, type), memory, options);
+  const transport = await connect(recorder, device, way, options.vectors);
+  recordDevice(recorder, device, memory);
+  return { device, transport, allocator, lines: trace.lines };
+}
+
 export async function recordBlock(
   way: TraceTransport,
   options: {
@@ -43,16 +64,10 @@ export async function recordBlock(
     readonly vectors?: number;
   } = {},
 ): Promise<RecordedRig> {
-  const memory = GuestMemory.over(new Uint8Array(1 << 20));
-  const allocator = new GuestAllocator(memory, 0x1000, 0xff000);
-  const trace = new TraceLines();
-  const recorder = new Recorder({ transport: way, device: DeviceId.BLOCK }, trace, new FakeClock());
   const disk = options.disk ?? new MemoryDisk({ capacitySectors: 2048 });
-  const device = new Device(recordedType(recorder, new BlockDevice(disk)), memory, options.device);
-  const transport = await connect(recorder, device, way, options.vectors);
-  recordDevice(recorder, device, memory);
-  const driver = new BlockDriver(transport, allocator, options.driver);
-  return { device, driver, lines: trace.lines };
+  const rig = await recordType(way, new BlockDevice(disk), { ...options.device, vectors: options.vectors });
+  const { device, lines } = rig;
+  return { device, driver: new BlockDriver(rig.transport, rig.allocator, options.driver), lines };
 }
 
 async function connect(recorder: Recorder, device: Device, way: TraceTransport, vectors = 0): Promise<DriverTransport> {

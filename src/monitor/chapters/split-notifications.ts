@@ -22,6 +22,8 @@ interface Watcher {
   /** Something new is in the ring, and the other side wants to know, or not. */
   news?(queue: number, wanted: 'wanted' | 'unwanted', event: Located): void;
   notified(queue: number): void;
+  /** The driver has seen that the device runs again. */
+  resumed?(): void;
   over?(): void;
 }
 
@@ -50,6 +52,9 @@ function watch({ session }: Findings, side: Side, by: Suppression, watcher: Watc
       ? { kick: ({ queue }) => isNotified(queue) }
       : { interrupt: ({ cause, queue }) => cause === 'used' && isNotified(queue) }),
     'device.phase': ({ to }) => (to === 'resetting' || to === 'needsReset' || to === 'failed') && over(),
+    'driver.phase': ({ from, to }) => {
+      if (from === 'resuming' && to === 'running') watcher.resumed?.();
+    },
     'queue.reset': over,
   };
 }
@@ -80,6 +85,8 @@ function owed(findings: Findings, side: Side, by: Suppression): Check {
 /** What is not wanted is not notified: a notification after news of which the other side did not want to know. */
 function unwanted(findings: Findings, side: Side, by: Suppression): Check {
   const news = new Map<number, { wanted: boolean; readonly event: Located }>();
+  /** A driver may make sure of what was out at a suspend by a kick of each queue after the resume. */
+  const free = new Set<number>();
   return watch(findings, side, by, {
     news: (queue, wanted, event) => {
       const before = news.get(queue);
@@ -89,9 +96,12 @@ function unwanted(findings: Findings, side: Side, by: Suppression): Check {
     notified: (queue) => {
       const about = news.get(queue);
       news.delete(queue);
-      if (about === undefined) return;
+      if (free.delete(queue) || about === undefined) return;
       if (about.wanted) findings.passed();
       else findings.failed(`queue ${queue} is notified though that is not wanted`, about.event);
+    },
+    resumed: () => {
+      if (side.notification === 'kick') for (const queue of findings.session.places.keys()) free.add(queue);
     },
     over: () => news.clear(),
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Rule } from '../../../src/monitor/rule.ts';
 import { Feature } from '../../../src/spec/features.ts';
+import { liveConsole, liveEntropy } from '../../support/recorded-lives.ts';
 import { judgeLines, recordBlock, recordedWays } from '../../support/recorded-rig.ts';
 import { pattern } from '../../support/rig.ts';
 
@@ -63,6 +64,25 @@ describe('our block driver and device over pci with MSI-X', () => {
     const ofVectors = ['pci.device.msix.1', 'pci.device.msix.6', 'pci.device.msix.8'];
     expect(passed).toEqual(expect.arrayContaining([...ofVectors, 'pci.driver.msix.4', 'pci.driver.msix.5']));
     expect(passed).not.toContain('pci.device.isr.3');
+  });
+});
+
+describe.each(recordedWays)('our consoles and entropy devices over %s', (way) => {
+  it.each(rings)('keep every rule with their drivers, with %s rings', async (_, offer) => {
+    const consoles = [...judgeLines(await liveConsole(way, offer)).values()];
+    const entropy = [...judgeLines(await liveEntropy(way, offer)).values()];
+    expect([...consoles, ...entropy].filter(({ result }) => result === 'fail')).toEqual([]);
+    const passed = [...consoles, ...entropy].filter(({ result }) => result === 'pass').map(({ rule }) => rule.id);
+    expect(passed).toEqual(
+      expect.arrayContaining([
+        'console.device.init.1',
+        'console.driver.op.1',
+        'console.driver.op.2',
+        'rng.driver.1',
+        'rng.device.1',
+        'suspend.device.8',
+      ]),
+    );
   });
 });
 
