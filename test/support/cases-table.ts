@@ -54,7 +54,7 @@ function featureName(bit: number): string {
 
 function rows(cases: readonly Pick<DeviceCase, 'name' | 'requirements' | 'needs' | 'features' | 'type'>[]): string {
   const lines = cases.map(({ name, requirements, needs = [], features = [], type }, n) => {
-    const needed = [...(type === undefined ? [] : [`a ${type}`]), ...needs, ...features.map(featureName)];
+    const needed = [...(type === undefined ? [] : [`the ${type}`]), ...needs, ...features.map(featureName)];
     const about = requirements.map((id) => `\`${id}\``).join(', ');
     return `| ${n + 1} | ${name} | ${about} | ${needed.join(', ') || '–'} |`;
   });

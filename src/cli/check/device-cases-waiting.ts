@@ -14,7 +14,7 @@ function expectAllWaiting(driver: HandDriver, what: string): void {
 export const waiting: readonly DeviceCase[] = [
   ...waitingKinds.flatMap((kind): readonly DeviceCase[] => [
     {
-      name: `buffers that only wait delay no suspend of a ${kind}, and stay with it`,
+      name: `buffers that only wait delay no suspend of the ${kind}, and stay with it`,
       requirements: ['suspend.device.4', 'suspend.device.8', 'suspend.device.9'],
       type: kind,
       run: async (driver, bench) => {
@@ -30,7 +30,7 @@ export const waiting: readonly DeviceCase[] = [
       },
     },
     {
-      name: `what comes to a ${kind} at rest touches no buffer and tells nobody before the resume`,
+      name: `what comes to the ${kind} at rest touches no buffer and tells nobody before the resume`,
       requirements: ['suspend.device.3', 'suspend.device.4'],
       type: kind,
       run: async (driver, bench) => {

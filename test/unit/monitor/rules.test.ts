@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Judge, type Verdict } from '../../../src/monitor/judge.ts';
 import { isStrict, levelIn } from '../../../src/monitor/rule.ts';
 import { requirements, rules } from '../../../src/monitor/rules.ts';
-import type { TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
+import type { TextVersion, TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
 import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { deviceTypeTraces } from './traces/device-types.ts';
@@ -117,8 +117,12 @@ const SENTENCES: Readonly<Record<string, number>> = {
   'rng.device': 2,
 };
 
-function judge(events: readonly TraceEvent[], over: Partial<TraceHeader> = {}): readonly Verdict[] {
-  const judge = new Judge(header(over), rules);
+function judge(
+  events: readonly TraceEvent[],
+  over: Partial<TraceHeader> = {},
+  text: TextVersion = '1.4',
+): readonly Verdict[] {
+  const judge = new Judge(header(over), rules, text);
   for (const [index, event] of events.entries()) judge.follow(event, index + 2);
   return judge.end();
 }
@@ -155,6 +159,14 @@ describe('the requirements', () => {
   it('differ between the two texts where the texts do', () => {
     const differ = requirements.filter((r) => levelIn(r, 'v1') !== levelIn(r, '1.4'));
     expect(differ.map(({ id }) => id)).toEqual(['suspend.driver.6', 'suspend.device.2']);
+  });
+
+  it.each(['suspend.driver.6', 'suspend.device.2'])('%s is judged by the text that is asked for', (id) => {
+    const levels = (['v1', '1.4'] as const).map((text) => {
+      const broken = judge(traces[id]!.fail, {}, text).filter(({ result }) => result === 'fail');
+      return broken.find(({ rule }) => rule.id === id)?.level;
+    });
+    expect(levels).toEqual(id === 'suspend.driver.6' ? [undefined, 'MUST'] : ['MUST', 'SHOULD']);
   });
 });
 

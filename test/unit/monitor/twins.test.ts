@@ -1,6 +1,7 @@
 /** A device and a driver with one fault each: the judge names the rule that it breaks, and no other. */
 import { describe, expect, it } from 'vitest';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
+import { rules } from '../../../src/monitor/rules.ts';
 import { Recorder, TraceLines } from '../../../src/record/recorder.ts';
 import { RingWatch } from '../../../src/record/ring-watch.ts';
 import { recordedTransport } from '../../../src/record/transports.ts';
@@ -75,6 +76,12 @@ describe('twins', () => {
     ['does not wait for the resume', 'suspend.driver.6'],
     ['waits for an equal byte', 'suspend.driver.seen'],
   ];
+  it('break every rule of the suspend section', () => {
+    const named = new Set([...Object.values(ofDevice), ...ofDriver.map(([, rule]) => rule)]);
+    const ofSuspend = rules.map(({ id }) => id).filter((id) => id.startsWith('suspend.'));
+    expect(ofSuspend.filter((id) => !named.has(id))).toEqual([]);
+  });
+
   it.each(ofDriver)('a driver that %s breaks %s', async (fault, rule) => {
     expect(await broken(undefined, fault)).toEqual([rule]);
   });
