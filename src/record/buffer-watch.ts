@@ -17,6 +17,12 @@ const TAIL_BYTES = 16;
 /** 256 descriptors. */
 const TABLE_BYTES = 4096;
 
+export interface Seen {
+  readonly contents: readonly BufferContents[];
+  /** How many buffers the device has used, of those that it had before the driver made others available. */
+  readonly usedBefore: number;
+}
+
 /** Finds what is in the buffers of a queue when they come and when they go. */
 export class BufferWatch {
   readonly #memory: GuestMemory;
@@ -37,15 +43,18 @@ export class BufferWatch {
    * What is in the buffers that have come and gone, by the memory of the rings. The driver may have its buffers back, and fill
    * them again, before anybody looks: what may not be any more what it was is left out.
    */
-  look(rings: RingBytes): readonly BufferContents[] {
+  look(rings: RingBytes): Seen {
     const events = this.#reader.look(rings);
     const used = events.filter((event) => event.kind === 'buffer.used');
     const available = events.filter((event) => event.kind === 'buffer.available');
+    const firstUnknown = used.findIndex(({ id }, n) => !this.#out.has(id) || used.slice(0, n).some((u) => u.id === id));
+    const usedBefore = firstUnknown < 0 ? used.length : firstUnknown;
     const answers = available.length > 0 ? [] : used.map(({ id }) => this.#answer(id));
-    return [
-      ...answers,
-      ...available.map((event) => this.#request(rings, event, !used.some(({ id }) => id === event.id))),
-    ];
+    for (const { id } of used) this.#out.delete(id);
+    const late = new Set(used.slice(usedBefore).map(({ id }) => id));
+    const requests = available.map((event) => this.#request(rings, event, !late.has(event.id)));
+    for (const id of late) this.#out.delete(id);
+    return { contents: [...answers, ...requests], usedBefore: available.length > 0 ? usedBefore : 0 };
   }
 
   #answer(id: number): BufferContents {

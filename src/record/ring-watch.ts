@@ -3,7 +3,7 @@ import type { RingBytes } from '../monitor/ring-memory.ts';
 import type { Role } from '../monitor/trace.ts';
 import type { QueueLayout } from '../queue/device-queue.ts';
 import { EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
-import { splitAreas } from '../spec/split-ring.ts';
+import { splitAreas, Used } from '../spec/split-ring.ts';
 import { BufferWatch, hex } from './buffer-watch.ts';
 import type { Recorder } from './recorder.ts';
 
@@ -93,7 +93,9 @@ export class RingWatch {
       this.#watched.set(index, watched);
     }
     const snapshot = this.#take(watched.areas);
-    for (const contents of watched.buffers.look(snapshot)) this.#recorder.write(contents);
+    const { contents, usedBefore } = watched.buffers.look(snapshot);
+    if (usedBefore > 0 && !watched.isPacked) this.#compareUsed(index, snapshot, usedBefore);
+    for (const one of contents) this.#recorder.write(one);
     for (const [area, now] of snapshot.areas) {
       if (area.name === 'descriptor' && watched.isPacked) this.#compareDescriptors(index, area, now);
       else this.#compare(index, area, now, area.name === 'device' ? 'device' : 'driver');
@@ -125,6 +127,18 @@ export class RingWatch {
     const last = now.findLastIndex((byte, at) => byte !== seen[at]);
     this.#write(queue, by, address + first, now.subarray(first, last + 1));
     seen.set(now);
+  }
+
+  /** The first entries of a used ring, and as yet no more of it: what the driver offers again it had back by them. */
+  #compareUsed(queue: number, { areas }: Snapshot, count: number): void {
+    for (const [area, now] of areas) {
+      if (area.name !== 'device') continue;
+      const partly = now.slice();
+      const index = (area.seen[Used.INDEX]! + area.seen[Used.INDEX + 1]! * 0x100 + count) & 0xffff;
+      partly[Used.INDEX] = index & 0xff;
+      partly[Used.INDEX + 1] = index >>> 8;
+      this.#compare(queue, area, partly, 'device');
+    }
   }
 
   /**

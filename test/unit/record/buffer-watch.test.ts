@@ -52,10 +52,13 @@ it('a buffer that came and went before anybody looked is told of without what is
   view.setUint32(descriptor + 8, 4, true);
   view.setUint32(bytes, 0x04030201, true);
   view.setUint16(driver + 2, 1, true);
-  expect(watch.look(rings)).toMatchObject([{ by: 'driver', id: 0, head: '01020304' }]);
+  expect(watch.look(rings).contents).toMatchObject([{ by: 'driver', id: 0, head: '01020304' }]);
   view.setUint16(device + 2, 1, true);
-  expect(watch.look(rings)).toMatchObject([{ by: 'device', id: 0 }]);
+  expect(watch.look(rings).contents).toMatchObject([{ by: 'device', id: 0 }]);
   view.setUint16(driver + 2, 2, true);
   view.setUint16(device + 2, 2, true);
-  expect(watch.look(rings)).toEqual([{ kind: 'buffer.contents', by: 'driver', queue: 0, id: 0 }]);
+  expect(watch.look(rings)).toEqual({
+    contents: [{ kind: 'buffer.contents', by: 'driver', queue: 0, id: 0 }],
+    usedBefore: 0,
+  });
 });
