@@ -197,7 +197,7 @@ export const packed: readonly Requirement[] = [
     '§2.8.17',
     'MUST NOT',
     'The first descriptor of a list is not available before the rest.',
-    ONE_WRITE,
+    'To write the rest later is to change what is available, which is packed.driver.desc.1 and 2.',
   ),
   unseen(
     'packed.device.sg.1',

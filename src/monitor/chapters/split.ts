@@ -6,6 +6,7 @@ import type { Level, Requirement, Rule } from '../rule.ts';
 import { fieldsOf, splitPlace } from '../split-ring.ts';
 import type { BufferAvailable, Role } from '../trace.ts';
 import { chainRule, isMixed, tableRule } from './chain-rules.ts';
+import { emptyInterrupt, emptyKick } from './empty-notifications.ts';
 
 /** A requirement of which a trace shows nothing. */
 export function unseen(id: string, section: string, level: Level, text: string, why: string): Requirement {
@@ -321,13 +322,7 @@ export const split: readonly Requirement[] = [
     'The driver may say by used_event which used buffer is to be notified.',
     PERMISSION,
   ),
-  unseen(
-    'split.driver.usednotif.5',
-    '§2.7.7.1',
-    'MUST',
-    'A used buffer notification without a used buffer does no harm.',
-    'Harm is inside the driver.',
-  ),
+  emptyInterrupt,
   flagsRule(
     {
       id: 'split.device.availnotif.1',
@@ -356,13 +351,7 @@ export const split: readonly Requirement[] = [
     'The device may say by avail_event at which buffer a kick is wanted.',
     PERMISSION,
   ),
-  unseen(
-    'split.device.availnotif.5',
-    '§2.7.10.2',
-    'MUST',
-    'A kick without a new buffer does no harm.',
-    'Harm is inside the device.',
-  ),
+  emptyKick,
   unseen('split.driver.idx.1', '§2.7.13.3.1', 'MUST', 'A barrier comes before the new available index.', BARRIER),
   unseen('split.driver.kick.1', '§2.7.13.4.1', 'MUST', 'A barrier comes before the look at whether to kick.', BARRIER),
 ];

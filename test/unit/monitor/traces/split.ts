@@ -1,6 +1,17 @@
 import type { Role, TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
-import { enable, goesOn, hex, inBuffer, kick, type TracesByRule, used } from '../../../support/trace-events.ts';
+import {
+  configInterrupt,
+  enable,
+  goesOn,
+  hex,
+  inBuffer,
+  kick,
+  read,
+  type TracesByRule,
+  used,
+  write,
+} from '../../../support/trace-events.ts';
 
 /** The queue of `enable` has eight entries, and its areas at 0x1000, 0x2000 and 0x3000. */
 const [DESCRIPTORS, DRIVER, DEVICE] = [0x1000, 0x2000, 0x3000];
@@ -26,6 +37,7 @@ const usedEvent = (value: number): TraceEvent => memory('driver', USED_EVENT, va
 const availableEvent = (value: number): TraceEvent => memory('device', AVAILABLE_EVENT, value);
 
 const begin = [enable()];
+const running = [...goesOn(), ...begin];
 const withFeature = (bit: number): TraceEvent[] => [...goesOn(0x0f, bit), enable()];
 const withEvents = withFeature(Feature.EVENT_IDX);
 /** A buffer of these descriptors. */
@@ -127,6 +139,14 @@ export const splitTraces: TracesByRule = {
   'split.driver.availnotif.7': {
     pass: [...withEvents, ...plain, kick()],
     fail: [...withEvents, availableEvent(5), ...plain, kick()],
+  },
+  'split.driver.usednotif.5': {
+    pass: [...running, ...plain, first, used(0), used(0), kick()],
+    fail: [...running, ...plain, first, used(0), used(0), write(0x8f)],
+  },
+  'split.device.availnotif.5': {
+    pass: [...running, ...plain, kick(), first, kick(), read(0x0f)],
+    fail: [...running, ...plain, kick(), first, kick(), read(0x4f), configInterrupt],
   },
   'init.driver.cleanup.1': {
     pass: [...begin, ...plain, first],
