@@ -124,6 +124,24 @@ export const queues: readonly DeviceCase[] = [
     },
   },
   {
+    name: 'a kick for nothing does no harm, before, during and after the rest',
+    requirements: ['split.device.availnotif.5', 'suspend.device.4'],
+    run: async (driver) => {
+      await driver.start();
+      await works(driver);
+      driver.transport.kick(0);
+      await driver.expectStatus(0x0f);
+      await driver.suspend();
+      driver.transport.kick(0);
+      await awhile();
+      await driver.expectStatus(0x1b);
+      await driver.resume();
+      driver.transport.kick(0);
+      await driver.expectStatus(0x0f);
+      await works(driver);
+    },
+  },
+  {
     name: 'a kick that says another position than the ring does no harm right after the resume',
     requirements: ['suspend.device.9'],
     features: [Feature.NOTIFICATION_DATA],

@@ -130,9 +130,10 @@ const lawful: readonly DriverCase[] = [
   },
   {
     name: 'a device that notifies for nothing, at any time',
-    requirements: ['suspend.driver.2', 'suspend.driver.6'],
+    requirements: ['split.driver.usednotif.5', 'suspend.driver.2', 'suspend.driver.6'],
     run: async (driver, { varied }) => {
       await driver.initialize();
+      await reads(driver, 5);
       varied.onWritten = () => varied.notifyForNothing();
       await driver.suspend();
       varied.notifyForNothing();
