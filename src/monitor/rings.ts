@@ -60,8 +60,8 @@ class PackedReader implements RingReader {
   #availableWrap = 1;
   #used = 0;
   #usedWrap = 1;
-  /** How many descriptors each buffer that is out has. */
-  readonly #slots = new Map<number, number>();
+  /** How many descriptors each buffer that is out has, and how many bytes can be written to it. */
+  readonly #out = new Map<number, { readonly slots: number; readonly writable: number }>();
 
   constructor(place: QueuePlace) {
     this.#place = place;
@@ -89,8 +89,9 @@ class PackedReader implements RingReader {
     const id = memory.u16(this.#descriptor((at + slots - 1) % size) + PackedDescriptor.ID);
     this.#available = (at + slots) % size;
     if (at + slots >= size) this.#availableWrap ^= 1;
-    this.#slots.set(id, slots);
-    return { kind: 'buffer.available', queue, id, at, ...lengthsOf(segmentsOf(chain, size, 'packed', tables(id))) };
+    const lengths = lengthsOf(segmentsOf(chain, size, 'packed', tables(id)));
+    this.#out.set(id, { slots, writable: lengths.writable ?? 0 });
+    return { kind: 'buffer.available', queue, id, at, ...lengths };
   }
 
   #nextUsed(memory: RingBytes): BufferUsed | undefined {
@@ -102,14 +103,18 @@ class PackedReader implements RingReader {
     // Memory that was never written looks used in a round that has not begun.
     if (!isUsed) return undefined;
     const id = memory.u16(address + PackedDescriptor.ID);
-    const written = (flags & PackedFlag.WRITE) === 0 ? 0 : memory.u32(address + PackedDescriptor.LENGTH);
-    this.#used += this.#slots.get(id) ?? 1;
-    this.#slots.delete(id);
+    const { slots, writable } = this.#out.get(id) ?? { slots: 1, writable: 0 };
+    const flagged = (flags & PackedFlag.WRITE) !== 0;
+    const length = memory.u32(address + PackedDescriptor.LENGTH);
+    // Without the flag the length means nothing; one that fits is taken for meant, and a rule says that the flag is missing.
+    const written = flagged || length <= writable ? length : 0;
+    this.#used += slots;
+    this.#out.delete(id);
     if (this.#used >= size) {
       this.#used -= size;
       this.#usedWrap ^= 1;
     }
-    return { kind: 'buffer.used', queue, id, written };
+    return { kind: 'buffer.used', queue, id, written, flagged };
   }
 
   #descriptor(index: number): number {

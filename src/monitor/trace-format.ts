@@ -79,7 +79,7 @@ const SHAPES: { readonly [E in TraceEvent as E['kind']]: ShapeOf<E> } = {
     at: optional(u16),
   },
   'buffer.taken': { queue: u16, id: u16 },
-  'buffer.used': { queue: u16, id: u16, written: u32 },
+  'buffer.used': { queue: u16, id: u16, written: u32, flagged: optional(oneOf(true, false)) },
   'buffer.contents': {
     by: role,
     queue: u16,

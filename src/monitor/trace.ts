@@ -116,6 +116,8 @@ export interface BufferTaken extends QueueEvent<'buffer.taken'> {
 export interface BufferUsed extends QueueEvent<'buffer.used'> {
   readonly id: number;
   readonly written: number;
+  /** In a packed ring: whether a flag says that the length means something. */
+  readonly flagged?: boolean | undefined;
 }
 
 /**

@@ -16,7 +16,8 @@ rings: initialisation, requests, suspends under load, for disks the reset of a q
 A test keeps this file in step with the rules; \`npm run tables\` writes it.
 
 What the judge has found in this project when it was first used: drivers read fields of the configuration space whose feature was not offered
-(\`config.driver.3\`); they leave them alone now.`;
+(\`config.driver.3\`); they leave them alone now. In QEMU's devices: used descriptors of packed rings have lengths without the flag that says
+so (\`packed.device.used.write\`), and over MMIO the reset of a queue is offered, and leaves it enabled (\`mmio.device.regs.12\`).`;
 
 /** A life in which most things happen. */
 async function live(

@@ -213,6 +213,20 @@ export const packed: readonly Requirement[] = [
     'A device may have a limit for the descriptors of a list.',
     PERMISSION,
   ),
+  {
+    id: 'packed.device.used.write',
+    section: '§2.8.4',
+    level: 'MUST',
+    role: 'device',
+    text: 'A used descriptor says by its flag WRITE that something was written, or its length means nothing.',
+    check: ({ passed, failed }) => ({
+      'buffer.used': ({ id, written, flagged }) => {
+        if (flagged === undefined || written === 0) return;
+        if (flagged) passed();
+        else failed(`buffer ${id} is used with ${written} bytes, and without WRITE`);
+      },
+    }),
+  },
   usedLength('packed', {
     id: 'packed.device.used.length',
     section: '§2.8.6',

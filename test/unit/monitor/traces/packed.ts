@@ -42,6 +42,10 @@ export const packedTraces: TracesByRule = {
     pass: [...begin, available(0), available(1), taken(0), taken(1)],
     fail: [...begin, available(0), available(1), taken(1)],
   },
+  'packed.device.used.write': {
+    pass: [...begin, descriptors(0, A | WRITE), ring('device', 0, 16, 0, A | USED | WRITE)],
+    fail: [...begin, descriptors(0, A | WRITE), ring('device', 0, 16, 0, A | USED)],
+  },
   'packed.device.used.length': {
     pass: [...begin, descriptors(0, A | WRITE), ring('device', 0, 16, 0, A | USED | WRITE)],
     fail: [...begin, descriptors(0, A | WRITE), ring('device', 0, 17, 0, A | USED | WRITE)],
