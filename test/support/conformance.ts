@@ -12,8 +12,8 @@ const HEAD = `# Conformance
 What \`virtio check\` judges of VIRTIO 1.4. Each row is a sentence of the standard, in our words, or, where its id ends in a word, something
 that follows from what the section describes. A rule is a check over a trace; where there is none the row says why a trace cannot show it.
 The last column is what our block, console and entropy drivers and devices get in one life each over each transport, with split and packed
-rings: initialisation, requests, suspends under load, for disks the reset of a queue and a failure. \`–\`: no such life puts the rule to the test.
-A test keeps this file in step with the rules; \`npm run tables\` writes it.
+rings: initialisation, requests, suspends under load, for disks the reset of a queue and a failure; with packed rings, notifications with data.
+\`–\`: no such life puts the rule to the test. A test keeps this file in step with the rules; \`npm run tables\` writes it.
 
 What the judge has found in this project when it was first used: drivers read fields of the configuration space whose feature was not offered
 (\`config.driver.3\`); they leave them alone now. In QEMU's devices: used descriptors of packed rings have lengths without the flag that says
@@ -51,7 +51,7 @@ async function live(
 export async function conformanceDocument(): Promise<string> {
   const lives = await Promise.all(
     recordedWays.flatMap((way) =>
-      [[], [Feature.RING_PACKED]].flatMap((offer) => [
+      [[], [Feature.RING_PACKED, Feature.NOTIFICATION_DATA]].flatMap((offer) => [
         live(way, offer),
         liveConsole(way, offer).then(judgeLines),
         liveEntropy(way, offer).then(judgeLines),

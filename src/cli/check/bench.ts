@@ -71,6 +71,7 @@ export async function makeBench(way: TraceTransport, options: DeviceOptions = {}
 export function makeVariedBench(options: DeviceOptions = {}): Bench & { readonly varied: VariedDevice } {
   const parts = makeParts('direct', options);
   const varied = new VariedDevice(new DirectTransport(parts.device));
+  varied.onInterrupt = (cause) => parts.recorder.event({ kind: 'interrupt', cause });
   const transport = recordedTransport(parts.recorder, varied);
   recordRings(parts.recorder, parts.device, parts.memory);
   return { ...parts, transport, varied };

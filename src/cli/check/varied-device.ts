@@ -30,19 +30,27 @@ export class VariedDevice implements DriverTransport {
   alsoOffered: FeatureSet = 0n;
   /** Called after each write of the status. */
   onWritten: (value: number) => void = () => {};
+  /** Called before the driver is told of anything. */
+  onInterrupt: (cause: 'used' | 'config') => void = () => {};
   readonly #device: Registers;
 
   constructor(device: Registers) {
     this.#device = device;
     this.deviceId = device.deviceId;
-    device.onUsedBuffer = () => this.onUsedBuffer?.();
-    device.onConfigChange = () => this.onConfigChange?.();
+    device.onUsedBuffer = () => this.#notify('used');
+    device.onConfigChange = () => this.#notify('config');
   }
 
   /** Notifications for which there is no reason. */
   notifyForNothing(): void {
-    this.onUsedBuffer?.();
-    this.onConfigChange?.();
+    this.#notify('used');
+    this.#notify('config');
+  }
+
+  #notify(cause: 'used' | 'config'): void {
+    this.onInterrupt(cause);
+    if (cause === 'used') this.onUsedBuffer?.();
+    else this.onConfigChange?.();
   }
 
   readStatus(): number {
