@@ -22,6 +22,7 @@ describe.skipIf(!hasDaemon)('a disk of qemu-storage-daemon', () => {
   let folder: string;
   let image: string;
   let daemon: ChildProcess;
+  let ended: Promise<unknown>;
   let transport: VhostUserTransport;
   let driver: BlockDriver;
   beforeEach(async () => {
@@ -38,6 +39,7 @@ describe.skipIf(!hasDaemon)('a disk of qemu-storage-daemon', () => {
       ],
       { stdio: 'ignore' },
     );
+    ended = new Promise((resolve) => daemon.once('exit', resolve));
     await expect.poll(() => existsSync(path), { timeout: 20_000 }).toBe(true);
     transport = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
     const room = transport.memory.regions[0]!.size - 0x1000;
@@ -46,7 +48,6 @@ describe.skipIf(!hasDaemon)('a disk of qemu-storage-daemon', () => {
   });
   afterEach(async () => {
     transport.close();
-    const ended = new Promise((resolve) => daemon.once('exit', resolve));
     daemon.kill('SIGKILL');
     await ended;
     rmSync(folder, { recursive: true });
