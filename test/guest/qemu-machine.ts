@@ -10,6 +10,9 @@ const PROGRAM = 'qemu-system-x86_64';
 export const hasQemu = spawnSync(PROGRAM, ['--version']).status === 0;
 if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-system-x86`);
 
+/** A processor that is emulated on a busy machine stands still for longer than Linux has patience for. */
+const NO_STALLS = 'rcupdate.rcu_cpu_stall_suppress=1 nowatchdog';
+
 export interface QemuOptions {
   /** The one on PATH by default. */
   readonly program?: string;
@@ -65,7 +68,7 @@ export class QemuMachine {
       [
         ...['-accel', 'tcg', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
         ...['-machine', sharedMemory ? 'q35,memory-backend=memory' : 'q35', ...(sharedMemory ? backend : [])],
-        ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', 'console=ttyS0 quiet no_timer_check'],
+        ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', `console=ttyS0 quiet no_timer_check ${NO_STALLS}`],
         ...ports.flatMap((path, at) => [
           ...['-chardev', `socket,id=port${at},path=${path},server=on,wait=off`, '-serial', `chardev:port${at}`],
         ]),

@@ -95,6 +95,6 @@ describe.skipIf(!hasQemu)('the drivers that suspend, for the amd64 cloud kernel'
       clearInterval(waking);
     }
     await expectAllToWork();
-    expect(await output('dmesg | grep "I/O error\\|WARNING\\|BUG\\|Call Trace" || true')).toBe('');
+    expect(await output('dmesg | grep -B 12 -A 12 "I/O error\\|WARNING\\|BUG\\|Call Trace" || true')).toBe('');
   });
 });
