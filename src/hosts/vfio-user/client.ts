@@ -116,8 +116,6 @@ export class VfioUserClient implements PciAccess {
   /** Resolves when the device has done all that it was told before, and its interrupts have been told here. */
   async settled(): Promise<void> {
     await this.readConfig(0, 2);
-    this.#interrupted();
-    this.#vectors?.flush();
   }
 
   /** Resets the function, as the bus does. */
@@ -202,8 +200,11 @@ export class VfioUserClient implements PciAccess {
     await this.#requests.request('feature', { argsz: 8 + data.length, flags }, { data });
   }
 
+  /** As on a bus, what the function has signalled before it answers is heard before the answer. */
   async #read(region: number, offset: number, count: AccessWidth): Promise<number> {
     const { data } = await this.#requests.request('regionRead', { offset, region, count });
+    this.#interrupted();
+    this.#vectors?.flush();
     if (data.length !== count) throw new TransportError(`${count} bytes were read, and ${data.length} came`);
     return data.reduceRight((sum, byte) => sum * 256 + byte, 0);
   }

@@ -15,6 +15,7 @@ import { u64, vringState } from './message-reader.ts';
 import {
   ConfigField,
   HEADER_BYTES,
+  LOG_ALL_BIT,
   MemoryRegionField,
   MemoryTable,
   NO_STATE_FD,
@@ -52,6 +53,7 @@ const WANTED = [
   ProtocolFeature.DEVICE_STATE,
 ] as const;
 const PROTOCOL_FEATURES: bigint = 1n << BigInt(PROTOCOL_FEATURES_BIT);
+const LOG_ALL: bigint = 1n << BigInt(LOG_ALL_BIT);
 /** Where this end says that it has its memory: rings are named by such addresses, other than the guest's. */
 const USER_ADDRESS = 2 ** 40;
 /** Packed rings start with both wrap counters 1. */
@@ -78,7 +80,7 @@ export class VhostUserTransport implements DriverTransport {
   #offered: FeatureSet = 0n;
   #accepted: FeatureSet = 0n;
   #status = 0;
-  #channel: { readonly socket: UnixSocket; readonly watch: { close(): void } } | undefined;
+  #channel: { readonly socket: UnixSocket; readonly watch: { close(): void }; hear(): void } | undefined;
   #closed = false;
 
   private constructor(options: VhostUserTransportOptions) {
@@ -107,7 +109,11 @@ export class VhostUserTransport implements DriverTransport {
 
   async readStatus(): Promise<number> {
     if (!this.#has(ProtocolFeature.STATUS)) return this.#status;
-    return Number((await this.#connection.ask('GET_STATUS')).getBigUint64(0, true));
+    const status = Number((await this.#connection.ask('GET_STATUS')).getBigUint64(0, true));
+    // As on a bus, what the device has told before it showed this status is heard before.
+    for (const queue of this.#queues) if (queue?.call.take() === true) this.onUsedBuffer?.();
+    this.#channel?.hear();
+    return status;
   }
 
   async writeStatus(value: number): Promise<void> {
@@ -118,7 +124,7 @@ export class VhostUserTransport implements DriverTransport {
   }
 
   readFeatures(): FeatureSet {
-    return this.#offered & ~PROTOCOL_FEATURES;
+    return this.#offered & ~(PROTOCOL_FEATURES | LOG_ALL);
   }
 
   async writeFeatures(features: FeatureSet): Promise<void> {
@@ -295,15 +301,16 @@ export class VhostUserTransport implements DriverTransport {
     const [near, far] = UnixSocket.pair();
     const message = new Uint8Array(HEADER_BYTES);
     let filled = 0;
-    const watch = whenReadable(near.fd, () => {
+    const hear = (): void => {
       const received = near.receiveNow(message.subarray(filled));
       if (received?.count === 0) watch.close();
       filled += received?.count ?? 0;
       if (filled < HEADER_BYTES) return;
       filled = 0;
       this.onConfigChange?.();
-    });
-    this.#channel = { socket: near, watch };
+    };
+    const watch = whenReadable(near.fd, hear);
+    this.#channel = { socket: near, watch, hear };
     await this.#tell('SET_BACKEND_REQ_FD', NOTHING, [far.fd]);
     far.close();
   }

@@ -58,6 +58,8 @@ export class FrontEnd {
   readonly #log: DirtyLog;
   #features: FeatureSet = 0n;
   #protocol = 0n;
+  /** DRIVER_OK was assumed when a ring was started, and the front-end has not said it. */
+  #assumesRunning = false;
   /** There is a message that enables a ring. */
   #enabling: 'kick' | 'message' = 'kick';
   /** The way back, for what this end has to say. */
@@ -195,7 +197,7 @@ export class FrontEnd {
       });
       return 'later';
     },
-    GET_STATUS: () => u64(BigInt(this.#device.status)),
+    GET_STATUS: () => u64(BigInt(this.#device.status & (this.#assumesRunning ? ~Status.DRIVER_OK : 0xff))),
   };
 
   #has(protocolFeature: number): boolean {
@@ -300,11 +302,14 @@ export class FrontEnd {
       return 'later';
     }
     if ((status & Status.FEATURES_OK) !== 0) this.#writeFeatures();
-    this.#device.writeStatus(status);
+    // To the driver the initialisation goes on, in which SUSPEND means nothing.
+    this.#device.writeStatus(this.#assumesRunning ? status & ~Status.SUSPEND : status);
+    if ((status & Status.DRIVER_OK) !== 0) this.#assumesRunning = false;
     return 'done';
   }
 
   #reset(): void {
+    this.#assumesRunning = false;
     this.#device.reset();
     this.#rings.deviceReset();
   }
@@ -314,7 +319,7 @@ export class FrontEnd {
     this.#device.writeFeatures(1, Number((this.#features >> 32n) & 0xffff_ffffn));
   }
 
-  /** Front-ends that speak of no status mean DRIVER_OK when they start the first ring. */
+  /** Front-ends that speak of no status, or not of this bit, mean DRIVER_OK when they start the first ring. */
   #run(): void {
     const { DRIVER_OK, FEATURES_OK } = Status;
     if ((this.#device.status & DRIVER_OK) !== 0) return;
@@ -327,6 +332,7 @@ export class FrontEnd {
       );
     }
     this.#device.writeStatus(INITIALIZATION | DRIVER_OK);
+    this.#assumesRunning = true;
   }
 }
 

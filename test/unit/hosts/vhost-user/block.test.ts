@@ -7,10 +7,11 @@ import { BlockDevice, type BlockDeviceOptions } from '../../../../src/devices/bl
 import { BlockDriver } from '../../../../src/devices/block/driver.ts';
 import type { DriverOptions } from '../../../../src/driver/driver.ts';
 import { VhostUserTransport } from '../../../../src/hosts/vhost-user/driver-transport.ts';
+import { LOG_ALL_BIT, PROTOCOL_FEATURES_BIT } from '../../../../src/hosts/vhost-user/messages.ts';
 import { type ServerEvent, serveVhostUser, type VhostUserServer } from '../../../../src/hosts/vhost-user/server.ts';
 import { GuestAllocator } from '../../../../src/memory/allocator.ts';
 import { DeviceId } from '../../../../src/spec/device-ids.ts';
-import { Feature, hasFeature } from '../../../../src/spec/features.ts';
+import { Feature, featureSet, hasFeature } from '../../../../src/spec/features.ts';
 import { Status } from '../../../../src/spec/status.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
 import { RecordingDisk } from '../../../support/recording-disk.ts';
@@ -107,6 +108,32 @@ describe.each(['split', 'packed'] as const)('a disk with %s rings', (format) => 
     for (let n = 0; n < 300; n++) await driver.write(n, pattern(512, n));
     await driver.initialize();
     for (let n = 0; n < 300; n++) expect(await driver.read(n, 512)).toEqual(pattern(512, n));
+  });
+});
+
+describe('the status of a disk', () => {
+  it('gets DRIVER_OK from its driver, with which SUSPEND means nothing yet, though its rings are started before', async () => {
+    await serve(new MemoryDisk({ capacitySectors: 64 }));
+    const transport = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
+    transports.push(transport);
+    const { ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK, SUSPEND } = Status;
+    const chosen = ACKNOWLEDGE | DRIVER | FEATURES_OK;
+    await transport.writeFeatures(featureSet(Feature.VERSION_1, Feature.SUSPEND));
+    await transport.writeStatus(chosen);
+    await transport.enableQueue(0, { size: 16, descriptorArea: 0x1000, driverArea: 0x2000, deviceArea: 0x3000 });
+    expect(await transport.readStatus()).toBe(chosen);
+    await transport.writeStatus(chosen | SUSPEND);
+    expect(await transport.readStatus()).toBe(chosen);
+    await transport.writeStatus(chosen | SUSPEND | DRIVER_OK);
+    expect(await transport.readStatus()).toBe(chosen | DRIVER_OK);
+    await transport.writeStatus(chosen | SUSPEND | DRIVER_OK);
+    expect(await transport.readStatus()).toBe(chosen | SUSPEND);
+  });
+
+  it("offers what is the device's, and not what is the protocol's", async () => {
+    await serve(new MemoryDisk({ capacitySectors: 64 }));
+    const { transport } = await connect();
+    expect(transport.readFeatures() & featureSet(LOG_ALL_BIT, PROTOCOL_FEATURES_BIT)).toBe(0n);
   });
 });
 
