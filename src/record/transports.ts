@@ -27,9 +27,10 @@ function done<T>(recorder: Recorder, result: T): T {
 type Listener = (...told: unknown[]) => unknown;
 
 /** What the device has done when it tells of something is found before the driver hears of that. */
-function heard(recorder: Recorder, listener: Listener): Listener {
+function heard(recorder: Recorder, listener: Listener, event?: TraceEvent): Listener {
   return (...told) => {
-    recorder.look?.();
+    if (event === undefined) recorder.look?.();
+    else recorder.event(event);
     return listener(...told);
   };
 }
@@ -77,6 +78,18 @@ export function recordedTransport(recorder: Recorder, transport: DriverTransport
     },
   };
   return overlay(transport, recorder, recorded);
+}
+
+/**
+ * Records what a driver is told by a device that is elsewhere; of one that is here `recordDevice` knows more. For transports that
+ * say the cause when it comes, and let no answer overtake it.
+ */
+export function recordedInterrupts(recorder: Recorder, transport: DriverTransport): DriverTransport {
+  const events: Partial<Record<PropertyKey, TraceEvent>> = {
+    onUsedBuffer: { kind: 'interrupt', cause: 'used' },
+    onConfigChange: { kind: 'interrupt', cause: 'config' },
+  };
+  return overlay(transport, recorder, {}, events);
 }
 
 /** Records each access to the registers of an MMIO device. */
@@ -135,8 +148,13 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
   });
 }
 
-/** `object` with some of its methods replaced; everything else, as what is set on it, is its own. */
-function overlay<T extends object>(object: T, recorder: Recorder, replaced: Partial<T>): T {
+/** `object` with some of its methods replaced; everything else, as what is set on it, is its own. Calls of listeners are `events`. */
+function overlay<T extends object>(
+  object: T,
+  recorder: Recorder,
+  replaced: Partial<T>,
+  events: Partial<Record<PropertyKey, TraceEvent>> = {},
+): T {
   return new Proxy(object, {
     get: (target, name) => {
       const own = (replaced as Record<PropertyKey, unknown>)[name];
@@ -145,6 +163,11 @@ function overlay<T extends object>(object: T, recorder: Recorder, replaced: Part
       return typeof value === 'function' ? value.bind(target) : value;
     },
     set: (target, name, value) =>
-      Reflect.set(target, name, typeof value === 'function' ? heard(recorder, value as Listener) : value, target),
+      Reflect.set(
+        target,
+        name,
+        typeof value === 'function' ? heard(recorder, value as Listener, events[name]) : value,
+        target,
+      ),
   });
 }

@@ -68,7 +68,14 @@ export class QemuMachine {
       [
         ...['-accel', 'tcg', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
         ...['-machine', sharedMemory ? 'q35,memory-backend=memory' : 'q35', ...(sharedMemory ? backend : [])],
-        ...['-kernel', files.kernel, '-initrd', files.initrd, '-append', `console=ttyS0 quiet no_timer_check ${NO_STALLS}`],
+        ...[
+          '-kernel',
+          files.kernel,
+          '-initrd',
+          files.initrd,
+          '-append',
+          `console=ttyS0 quiet no_timer_check ${NO_STALLS}`,
+        ],
         ...ports.flatMap((path, at) => [
           ...['-chardev', `socket,id=port${at},path=${path},server=on,wait=off`, '-serial', `chardev:port${at}`],
         ]),

@@ -2,7 +2,7 @@
 import type { DeviceCase } from '../../src/cli/check/device-case.ts';
 import { deviceCases } from '../../src/cli/check/device-cases.ts';
 import { driverCases } from '../../src/cli/check/driver-cases.ts';
-import { Feature } from '../../src/spec/features.ts';
+import { featureName } from '../../src/cli/check/why-not.ts';
 
 const HEAD = `# Cases
 
@@ -47,10 +47,6 @@ const NOT_WALKED: readonly (readonly [what: string, why: string])[] = [
     'The judge cannot tell such a driver from another one; that a driver which accepts it can is walked.',
   ],
 ];
-
-function featureName(bit: number): string {
-  return `VIRTIO_F_${Object.entries(Feature).find(([, value]) => value === bit)![0]}`;
-}
 
 function rows(cases: readonly Pick<DeviceCase, 'name' | 'requirements' | 'needs' | 'features' | 'type'>[]): string {
   const lines = cases.map(({ name, requirements, needs = [], features = [], type }, n) => {

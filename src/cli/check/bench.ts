@@ -19,6 +19,7 @@ import { MmioDevice } from '../../transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../transports/mmio/driver.ts';
 import { memoryLayout, PciDevice } from '../../transports/pci/device.ts';
 import { PciDriverTransport } from '../../transports/pci/driver.ts';
+import type { DriverPlace } from './hand-driver.ts';
 import { VariedDevice } from './varied-device.ts';
 import { type WaitingKind, waitingType } from './waiting-types.ts';
 
@@ -35,11 +36,8 @@ export function byteOf(sector: number): number {
 }
 
 /** A device of ours, a way to it, and a recorder between the two. Each case has one of its own. */
-export interface Bench {
+export interface Bench extends DriverPlace {
   readonly device: Device;
-  readonly transport: DriverTransport;
-  readonly memory: GuestMemory;
-  readonly allocator: GuestAllocator;
   /** What is behind the device: requests are held here, and the disk is resized. */
   readonly disk: FaultyDisk;
   resize(sectors: number): void;
@@ -99,7 +97,12 @@ function makeParts(
   const refuseToWake = (reason: Error | undefined): void => {
     block.refusal = reason;
   };
-  return { recorder, memory, allocator, device, disk, resize, refuseToWake, arrive, trace: lines.lines };
+  const place = { memory, allocator, declined: [], isSector, look: () => recorder.look?.() };
+  return { ...place, recorder, device, disk, resize, refuseToWake, arrive, trace: lines.lines };
+}
+
+function isSector(sector: number, bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === byteOf(sector));
 }
 
 async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {

@@ -4,22 +4,34 @@ import type { WaitingKind } from './waiting-types.ts';
 
 /**
  * What a judge must be able to do behind the device, besides being its driver: keep requests in processing, resize the disk,
- * let the device fail, let its back-end refuse to start again.
+ * let something come that buffers wait for, let the device fail, let its back-end refuse to start again.
  */
-export type Need = 'held requests' | 'resize' | 'failure' | 'failing wake';
+export type Need = 'held requests' | 'resize' | 'arrivals' | 'failure' | 'failing wake';
 
-/** Something that a device is put through. What it breaks on the way the judge says; a case says what did not come about. */
-export interface DeviceCase {
+interface About {
   readonly name: string;
   /** The requirements of docs/conformance.md that it is about. */
   readonly requirements: readonly string[];
-  readonly needs?: readonly Need[];
   /** The type of device that it is for, which something can be made to come to; a block device if none is named. */
   readonly type?: WaitingKind;
   /** Bits that the device has to offer. */
   readonly features?: readonly number[];
+}
+
+/** All of it is done by the driver. */
+interface DrivenCase extends About {
+  readonly needs?: undefined;
+  run(driver: HandDriver): Promise<void>;
+}
+
+/** Something is done behind the device, too. */
+interface SteeredCase extends About {
+  readonly needs: readonly Need[];
   run(driver: HandDriver, bench: Bench): Promise<void>;
 }
+
+/** Something that a device is put through. What it breaks on the way the judge says; a case says what did not come about. */
+export type DeviceCase = DrivenCase | SteeredCase;
 
 export function expect(holds: unknown, otherwise: string): void {
   if (!holds) throw new CaseFailed(otherwise);

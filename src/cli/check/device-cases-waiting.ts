@@ -17,6 +17,7 @@ export const waiting: readonly DeviceCase[] = [
       name: `buffers that only wait delay no suspend of the ${kind}, and stay with it`,
       requirements: ['suspend.device.4', 'suspend.device.8', 'suspend.device.9'],
       type: kind,
+      needs: ['arrivals'],
       run: async (driver, bench) => {
         await driver.start();
         driver.sendRoom(ROOM);
@@ -33,6 +34,7 @@ export const waiting: readonly DeviceCase[] = [
       name: `what comes to the ${kind} at rest touches no buffer and tells nobody before the resume`,
       requirements: ['suspend.device.3', 'suspend.device.4'],
       type: kind,
+      needs: ['arrivals'],
       run: async (driver, bench) => {
         await driver.start();
         driver.sendRoom(ROOM);

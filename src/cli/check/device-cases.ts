@@ -1,4 +1,5 @@
-import { type Bench, byteOf } from './bench.ts';
+import { Feature } from '../../spec/features.ts';
+import type { Bench } from './bench.ts';
 import type { DeviceCase } from './device-case.ts';
 import { entering } from './device-cases-entering.ts';
 import { failing } from './device-cases-failing.ts';
@@ -9,17 +10,14 @@ import { atRest } from './device-cases-rest.ts';
 import { waiting } from './device-cases-waiting.ts';
 import { HandDriver } from './hand-driver.ts';
 
+/** All of these suspend the device. */
+const suspending = [...entering, ...atRest, ...leaving, ...queues, ...waiting, ...failing].map((one): DeviceCase => {
+  return { ...one, features: [Feature.SUSPEND, ...(one.features ?? [])] };
+});
+
 /** What a device is put through, in order. */
-export const deviceCases: readonly DeviceCase[] = [
-  ...negotiation,
-  ...entering,
-  ...atRest,
-  ...leaving,
-  ...queues,
-  ...waiting,
-  ...failing,
-];
+export const deviceCases: readonly DeviceCase[] = [...negotiation, ...suspending];
 
 export function runDeviceCase({ run }: DeviceCase, bench: Bench): Promise<void> {
-  return run(new HandDriver(bench.transport, bench.memory, bench.allocator, byteOf), bench);
+  return run(new HandDriver(bench), bench);
 }

@@ -1,38 +1,24 @@
 import { Argument, type Command, Option } from 'commander';
-import type { Role, TextVersion, TraceTransport } from '../../monitor/trace.ts';
+import type { Role, TextVersion } from '../../monitor/trace.ts';
 import { Feature } from '../../spec/features.ts';
 import { fileName } from '../guest-options.ts';
 import { withProgress } from '../progress.ts';
-import { makeBench } from './bench.ts';
-import { deviceCases, runDeviceCase } from './device-cases.ts';
 import { driverCases, prepareDriverCase } from './driver-cases.ts';
 import { type OutputOptions, prepareOutput, writeCheck } from './output.ts';
 import { type CheckCase, type NamedCase, runCases } from './run-cases.ts';
 
-/** The command line's names of the ways to a device of ours. */
-const WAYS: Readonly<Record<string, TraceTransport>> = { loopback: 'direct', pci: 'pci', mmio: 'mmio' };
-
-/** What is judged, for people. */
-const SUBJECTS: Readonly<Record<Role, string>> = { device: 'The devices', driver: 'The block driver' };
-
-const RINGS = [
+/** What a device offers, or a driver accepts, to have each kind of ring. */
+export const RINGS: readonly { readonly name: string; readonly offer: readonly number[] }[] = [
   { name: 'split', offer: [] },
   { name: 'packed', offer: [Feature.RING_PACKED] },
   { name: 'split, in order', offer: [Feature.IN_ORDER] },
-] as const;
+];
 
-interface CaseOptions extends OutputOptions {
+/** Longer than any case takes. */
+const LIMIT_MS = 60_000;
+
+export interface CaseOptions extends OutputOptions {
   readonly text: TextVersion;
-}
-
-export function deviceCommand(check: Command): void {
-  const command = check
-    .command('device')
-    .addArgument(new Argument('<way>', 'how to reach the device').choices(Object.keys(WAYS)))
-    .description(
-      'play the driver, and judge the devices of this project: block, and where buffers wait console, entropy and network',
-    );
-  addCheckOptions(command).action(checkDevice);
 }
 
 export function driverCommand(check: Command): void {
@@ -43,7 +29,7 @@ export function driverCommand(check: Command): void {
   addCheckOptions(command).action(checkDriver);
 }
 
-function addCheckOptions(command: Command): Command {
+export function addCheckOptions(command: Command): Command {
   return command
     .addOption(new Option('--text <version>', 'the text to judge by').choices(['v1', '1.4']).default('1.4'))
     .option('--json [file]', 'write the report as JSON (standard output without a file)', fileName)
@@ -56,20 +42,6 @@ Exit code: 0 when every case comes out as it has to and no MUST is broken, else 
     );
 }
 
-async function checkDevice(way: string, options: CaseOptions): Promise<void> {
-  const cases = RINGS.flatMap(({ name: ring, offer }) =>
-    deviceCases.map((deviceCase) => ({
-      name: `${deviceCase.name} (${ring})`,
-      prepare: async (): Promise<CheckCase> => {
-        const offers = [...offer, ...(deviceCase.features ?? [])];
-        const bench = await makeBench(WAYS[way]!, { offer: offers }, deviceCase.type);
-        return { trace: bench.trace, run: () => runDeviceCase(deviceCase, bench) };
-      },
-    })),
-  );
-  await check('device', way, cases, options);
-}
-
 async function checkDriver(way: string, options: CaseOptions): Promise<void> {
   const cases = RINGS.flatMap(({ name: ring, offer }) =>
     driverCases.map((driverCase) => ({
@@ -77,15 +49,29 @@ async function checkDriver(way: string, options: CaseOptions): Promise<void> {
       prepare: async (): Promise<CheckCase> => prepareDriverCase(driverCase, offer),
     })),
   );
-  await check('driver', way, cases, options);
+  await check({ role: 'driver', way, title: `The block driver over ${way}`, limitMs: LIMIT_MS }, cases, options);
 }
 
-async function check(role: Role, way: string, cases: readonly NamedCase[], options: CaseOptions): Promise<void> {
+interface Subject {
+  readonly role: Role;
+  readonly way: string;
+  /** For people. */
+  readonly title: string;
+  /** How long it may take for one case. */
+  readonly limitMs: number;
+}
+
+export async function check(
+  { role, way, title, limitMs }: Subject,
+  cases: readonly NamedCase[],
+  options: CaseOptions,
+): Promise<void> {
   await prepareOutput(options);
-  const report = await withProgress(`${SUBJECTS[role]} over ${way}`, (onProgress) =>
+  const report = await withProgress(title, (onProgress) =>
     runCases(cases, {
       role,
       text: options.text,
+      limitMs,
       onCase: (name, fraction) => onProgress({ name: 'cases', detail: name, fraction }),
     }),
   );

@@ -34,6 +34,19 @@ interface Request {
   readonly sector: number;
 }
 
+/** Where a driver by hand is at work. */
+export interface DriverPlace {
+  readonly transport: DriverTransport;
+  readonly memory: GuestMemory;
+  readonly allocator: GuestAllocator;
+  /** Bits never to accept. */
+  readonly declined: readonly number[];
+  /** Whether a sector of the disk has these bytes. */
+  isSector(sector: number, bytes: Uint8Array): boolean;
+  /** Lets the recorder look at the queues, before something is written there. */
+  look(): void;
+}
+
 export interface StartOptions {
   /** Bits not to accept of those that are offered. */
   readonly decline?: readonly number[];
@@ -57,23 +70,16 @@ export class HandDriver {
   configInterrupts = 0;
   offered: FeatureSet = 0n;
   queue: DriverQueue | undefined;
-  readonly #memory: GuestMemory;
+  readonly #place: DriverPlace;
   readonly #allocator: GuestAllocator;
   #tellsNext = false;
   readonly #out: Map<number, Request | Room> = new Map();
-  readonly #expected: (sector: number) => number;
 
-  /** `expected` says which byte a sector is full of. */
-  constructor(
-    transport: DriverTransport,
-    memory: GuestMemory,
-    allocator: GuestAllocator,
-    expected: (sector: number) => number,
-  ) {
+  constructor(place: DriverPlace) {
+    const { transport, allocator } = place;
+    this.#place = place;
     this.transport = transport;
-    this.#memory = memory;
     this.#allocator = allocator;
-    this.#expected = expected;
     transport.onUsedBuffer = () => {
       this.usedInterrupts++;
     };
@@ -96,7 +102,7 @@ export class HandDriver {
       Feature.IN_ORDER,
       ...accept,
     );
-    const accepted = this.offered & known & ~featureSet(...decline);
+    const accepted = this.offered & known & ~featureSet(...decline, ...this.#place.declined);
     await this.transport.writeFeatures(accepted);
     this.#tellsNext = hasFeature(accepted, Feature.NOTIFICATION_DATA);
     await this.write(0x0b);
@@ -176,6 +182,7 @@ export class HandDriver {
 
   /** Makes reads available, without a kick. */
   offer(...sectors: readonly number[]): void {
+    this.#place.look();
     for (const sector of sectors) this.#offer(sector);
     this.queue!.expose();
   }
@@ -187,12 +194,14 @@ export class HandDriver {
 
   /** As `send`, but kicks only when the device asks for that. */
   sendIfAsked(...sectors: readonly number[]): void {
+    this.#place.look();
     for (const sector of sectors) this.#offer(sector);
     if (this.queue!.expose()) this.#kick();
   }
 
   /** Makes buffers available that the device can write to, and kicks. */
   sendRoom(count: number): void {
+    this.#place.look();
     for (let n = 0; n < count; n++) {
       const { address, length } = this.#allocator.allocate(ROOM_BYTES);
       const list = new BufferList().addWritable(address, length);
@@ -211,7 +220,9 @@ export class HandDriver {
     const { queue } = this;
     if (queue === undefined || this.#out.size === 0) return;
     do {
-      for (let used = queue.collect(); used !== undefined; used = queue.collect()) this.#answered(used);
+      // What was used is recorded before it is answered by another used_event.
+      do this.#place.look();
+      while (this.#takeUsed(queue) > 0);
     } while (queue.arm());
   }
 
@@ -243,7 +254,7 @@ export class HandDriver {
       { address: layout.driverArea, length: 4 },
       { address: layout.deviceArea, length: 4 },
     ].map(({ address, length }) => {
-      const region = this.#memory.find(address, length)!;
+      const region = this.#place.memory.find(address, length)!;
       return region.bytes.subarray(address - region.address, address - region.address + length);
     });
     const before = areas.map((area) => area.slice());
@@ -252,6 +263,13 @@ export class HandDriver {
       areas.forEach((area, n) => {
         area.set(before[n]!);
       });
+  }
+
+  /** How many it were. */
+  #takeUsed(queue: DriverQueue): number {
+    let taken = 0;
+    for (let used = queue.collect(); used !== undefined; used = queue.collect(), taken++) this.#answered(used);
+    return taken;
   }
 
   #kick(): void {
@@ -298,6 +316,6 @@ export class HandDriver {
     const answer = status.region.bytes[status.offset];
     if (answer !== BlockStatus.OK) throw new CaseFailed(`the read of sector ${sector} ends with status ${answer}`);
     const bytes = data.region.bytes.subarray(data.offset, data.offset + data.length);
-    if (bytes.some((byte) => byte !== this.#expected(sector))) throw new CaseFailed(`sector ${sector} has other bytes`);
+    if (!this.#place.isSector(sector, bytes)) throw new CaseFailed(`sector ${sector} has other bytes`);
   }
 }

@@ -17,12 +17,14 @@ export function junit(name: string, rules: readonly RuleReport[], cases: readonl
 function casesSuite(cases: readonly CaseReport[]): string {
   if (cases.length === 0) return '';
   const failed = cases.filter(({ result }) => result === 'fail').length;
+  const skipped = cases.filter(({ result }) => result === 'not exercised').length;
   const lines = cases.map(({ name, result, message, broken }) => {
     const head = `    <testcase classname="cases" name="${xmlText(name)}"`;
+    if (result === 'not exercised') return `${head}><skipped message="${xmlText(message!)}"/></testcase>\n`;
     const why = message ?? `breaks ${broken.map(({ id }) => id).join(', ')}`;
     return result === 'pass' ? `${head}/>\n` : `${head}><failure message="${xmlText(why)}"/></testcase>\n`;
   });
-  return `  <testsuite name="cases" tests="${cases.length}" failures="${failed}">\n${lines.join('')}  </testsuite>\n`;
+  return `  <testsuite name="cases" tests="${cases.length}" failures="${failed}" skipped="${skipped}">\n${lines.join('')}  </testsuite>\n`;
 }
 
 function testCase({ id, role, level, text, result, failures }: RuleReport): string {

@@ -44,6 +44,7 @@ export async function save(file: string, text: string): Promise<void> {
 
 async function saveTraces(folder: string, cases: readonly CaseReport[]): Promise<void> {
   for (const [index, { trace }] of cases.entries()) {
+    if (trace.length === 0) continue;
     await save(join(folder, `${traceName(index)}.jsonl`), `${trace.join('\n')}\n`);
   }
 }
@@ -55,11 +56,24 @@ function traceName(index: number): string {
 function checkTable({ cases, rules, text }: CheckReport): string {
   const table = makeTable(['case', 'name', 'result']);
   for (const [index, { name, result }] of cases.entries()) table.push([traceName(index), name, result]);
-  const wrong = cases.flatMap(({ name, message, broken }, index) => {
+  const wrong = cases.flatMap(({ name, result, message, broken }, index) => {
+    if (result === 'not exercised') return [];
     const what = [...(message === undefined ? [] : [`    ${message}`]), ...broken.flatMap(problems)];
     return what.length === 0 ? [] : [`${traceName(index)}, ${name}:`, ...what];
   });
   const failed = cases.filter(({ result }) => result === 'fail').length;
-  const counts = `${cases.length} cases, ${failed} failed`;
-  return [table.toString(), rulesTable(rules), ...wrong, summary(rules, counts, text)].join('\n');
+  const skipped = notExercised(cases);
+  const counts = [`${cases.length} cases`, `${failed} failed`, ...skipped.counts].join(', ');
+  return [table.toString(), rulesTable(rules), ...skipped.reasons, ...wrong, summary(rules, counts, text)].join('\n');
+}
+
+/** How many cases were not run, and for which reasons. */
+function notExercised(cases: readonly CaseReport[]): { readonly counts: string[]; readonly reasons: string[] } {
+  const byReason = new Map<string, number>();
+  for (const { result, message } of cases) {
+    if (result === 'not exercised') byReason.set(message!, (byReason.get(message!) ?? 0) + 1);
+  }
+  const total = [...byReason.values()].reduce((sum, one) => sum + one, 0);
+  const reasons = [...byReason].map(([reason, one]) => `not exercised: ${one} of ${cases.length} cases, as ${reason}`);
+  return { counts: total === 0 ? [] : [`${total} not exercised`], reasons };
 }

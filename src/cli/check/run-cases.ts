@@ -3,13 +3,14 @@ import { isStrict } from '../../monitor/rule.ts';
 import { rules } from '../../monitor/rules.ts';
 import type { Role, TextVersion } from '../../monitor/trace.ts';
 import { TraceReader } from '../../monitor/trace-format.ts';
+import { TransportError } from '../../spec/fault.ts';
 import { count, type RuleReport, ruleReport } from './verdict-report.ts';
 
 /** What became of one case. */
 export interface CaseReport {
   readonly name: string;
-  readonly result: 'pass' | 'fail';
-  /** What did not come about, if anything. */
+  readonly result: 'pass' | 'fail' | 'not exercised';
+  /** What did not come about, if anything; why it was not run. */
   readonly message?: string;
   /** Rules that were broken. */
   readonly broken: readonly RuleReport[];
@@ -28,48 +29,89 @@ export interface CheckCase {
   /** Rejects when something does not come about. */
   run(): Promise<void>;
   readonly trace: readonly string[];
+  /** Called when it is over; when it took too long, too. */
+  close?(): Promise<void> | void;
 }
 
 /** A case that makes its own device and driver when its turn comes. */
 export interface NamedCase {
   readonly name: string;
+  /** Why it cannot be run, if it cannot. */
+  readonly whyNot?: string | undefined;
   prepare(): Promise<CheckCase>;
 }
 
-/** Runs cases one after the other, and judges what `role` did in each. */
-export async function runCases(
-  cases: readonly NamedCase[],
-  { role, text, onCase }: { role: Role; text: TextVersion; onCase: (name: string, done: number) => void },
-): Promise<CheckReport> {
+export interface RunOptions {
+  readonly role: Role;
+  readonly text: TextVersion;
+  /** How long the other end may take for one case. */
+  readonly limitMs: number;
+  onCase(name: string, done: number): void;
+}
+
+/** Runs cases one after the other, and judges what `role` did in each. Once the other end cannot be reached no more are run. */
+export async function runCases(cases: readonly NamedCase[], options: RunOptions): Promise<CheckReport> {
+  const { role, text, onCase } = options;
   const reports: CaseReport[] = [];
   const merged = new Map<string, RuleReport>();
-  for (const [index, { name, prepare }] of cases.entries()) {
+  let gone: string | undefined;
+  for (const [index, { name, whyNot = gone, prepare }] of cases.entries()) {
+    if (whyNot !== undefined) {
+      reports.push({ name, result: 'not exercised', message: whyNot, broken: [], trace: [] });
+      continue;
+    }
     onCase(name, index / cases.length);
-    const prepared = await prepare();
-    const message = await run(prepared);
-    const verdicts = judge(prepared.trace, text).filter(({ rule }) => rule.role === role);
+    const { message, trace } = await run(prepare, options.limitMs);
+    if (trace === undefined) {
+      gone = `the ${role} cannot be reached any more`;
+      reports.push({ name, result: 'fail', message: message!, broken: [], trace: [] });
+      continue;
+    }
+    const verdicts = judge(trace, text).filter(({ rule }) => rule.role === role);
     const found = verdicts.map(ruleReport);
     for (const report of found) merged.set(report.id, merge(merged.get(report.id), report));
     const broken = found.filter(({ failures }) => failures.length > 0);
     const result = message === undefined && !broken.some(({ level }) => isStrict(level)) ? 'pass' : 'fail';
-    reports.push({ name, result, ...(message === undefined ? {} : { message }), broken, trace: prepared.trace });
+    reports.push({ name, result, ...(message === undefined ? {} : { message }), broken, trace });
   }
   const all = [...merged.values()];
   return {
-    ok: reports.every(({ result }) => result === 'pass') && count(all, 'fail') === 0,
+    ok: reports.every(({ result }) => result !== 'fail') && count(all, 'fail') === 0,
     text,
     cases: reports,
     rules: all,
   };
 }
 
-async function run(prepared: CheckCase): Promise<string | undefined> {
+/** What the other end does may come up anywhere: it is a result like any other. No trace: it could not be reached. */
+async function run(
+  prepare: NamedCase['prepare'],
+  limitMs: number,
+): Promise<{ readonly message?: string; readonly trace?: readonly string[] }> {
+  let prepared: CheckCase | undefined;
   try {
-    await prepared.run();
-    return undefined;
+    prepared = await within(limitMs, prepare());
+    await within(limitMs, prepared.run());
+    return { trace: prepared.trace };
   } catch (error) {
-    // What the other end does may come up anywhere: it is a result like any other.
-    return error instanceof Error ? error.message : String(error);
+    const message = error instanceof Error ? error.message : String(error);
+    return prepared === undefined ? { message } : { message, trace: prepared.trace };
+  } finally {
+    await prepared?.close?.();
+  }
+}
+
+/** Rejects when it takes too long; what comes then is nobody's. */
+export async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const message = `the other end did not answer: it may take ${limitMs / 1000} s`;
+    timer = setTimeout(() => reject(new TransportError(message)), limitMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

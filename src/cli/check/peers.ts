@@ -1,0 +1,76 @@
+import { systemClock } from '../../device/clock.ts';
+import type { DriverTransport } from '../../driver/transport.ts';
+import { VfioUserClient } from '../../hosts/vfio-user/client.ts';
+import { VhostUserTransport } from '../../hosts/vhost-user/driver-transport.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { TraceTransport } from '../../monitor/trace.ts';
+import { QueuesSeen } from '../../record/queues-seen.ts';
+import { Recorder, TraceLines } from '../../record/recorder.ts';
+import { placesOf, recordedInterrupts, recordedPci, recordedTransport } from '../../record/transports.ts';
+import { DeviceId } from '../../spec/device-ids.ts';
+import { PCI_DEVICE_BASE, PciHeader, VirtioPciCap } from '../../spec/pci.ts';
+import { type PciAccess, PciDriverTransport } from '../../transports/pci/driver.ts';
+import { findCapabilities } from '../../transports/pci/found-capabilities.ts';
+
+/** A device in another process that was reached, and a recorder between it and its driver. */
+export interface Reached {
+  readonly transport: DriverTransport;
+  /** What the two share. */
+  readonly memory: GuestMemory;
+  readonly trace: readonly string[];
+  /** Lets the recorder look at the queues. */
+  look(): void;
+  close(): Promise<void> | void;
+}
+
+/** A way to a device that is elsewhere. Rejects when there is none. */
+export type Reach = () => Promise<Reached>;
+
+/** A block device behind vhost-user, which does not say of which type it is. */
+export async function reachVhostUser(path: string): Promise<Reached> {
+  const transport = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
+  const { memory } = transport;
+  const { recorder, trace, look } = record('direct', DeviceId.BLOCK, memory);
+  const recorded = recordedInterrupts(recorder, recordedTransport(recorder, transport));
+  return { transport: recorded, memory, trace, look, close: () => transport.close() };
+}
+
+export async function reachVfioUser(path: string): Promise<Reached> {
+  const client = await VfioUserClient.connect(path);
+  try {
+    return { ...(await reachFunction(client, client.memory)), close: () => client.close() };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+/** A PCI function whose device has access to `memory`. More is read of it than drivers need: what the rules are about. */
+export async function reachFunction(access: PciAccess, memory: GuestMemory): Promise<Omit<Reached, 'close'>> {
+  const device = await access.readConfig(PciHeader.DEVICE, 2);
+  const { recorder, trace, look } = record('pci', device - PCI_DEVICE_BASE, memory);
+  const bus = recordedPci(recorder, access, placesOf((await findCapabilities(access)).structures));
+  await bus.readConfig(PciHeader.REVISION, 1);
+  await bus.readConfig(PciHeader.SUBSYSTEM, 2);
+  for (let at = await access.readConfig(PciHeader.CAPABILITIES, 1); at !== 0; ) {
+    await bus.readConfig(at + VirtioPciCap.LENGTH, 1);
+    at = await access.readConfig(at + VirtioPciCap.NEXT, 1);
+  }
+  const transport = await PciDriverTransport.open(bus);
+  // The cause of INTx is read from a register, later than it was raised.
+  const told = transport.interrupts === 'MSI-X' ? recordedInterrupts(recorder, transport) : transport;
+  return { transport: told, memory, trace, look };
+}
+
+/** Records accesses to registers and, as the memory is both ends', what is in queues and buffers. */
+function record(
+  transport: TraceTransport,
+  device: number,
+  memory: GuestMemory,
+): { readonly recorder: Recorder; readonly trace: readonly string[]; look(): void } {
+  const lines = new TraceLines();
+  const seen = new QueuesSeen(lines);
+  const recorder = new Recorder({ transport, device }, seen, systemClock);
+  seen.record(recorder, memory);
+  return { recorder, trace: lines.lines, look: () => recorder.look?.() };
+}
