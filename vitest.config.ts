@@ -30,7 +30,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/{unit,suspend}/**/*.test.ts'],
+          include: ['test/{unit,suspend,model}/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...SOCKETS],
           testTimeout: 20_000,
           // No file leaves anything behind, and a process for each would take as long as the tests themselves.
