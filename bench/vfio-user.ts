@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { Device } from 'virtio-ts/device';
 import { BlockDevice, BlockDriver } from 'virtio-ts/devices/block';
 import { serveVfioUser, VfioUserClient, type VfioUserServer } from 'virtio-ts/hosts/vfio-user';
-import { GuestAllocator, GuestMemory, type GuestSlice } from 'virtio-ts/memory';
+import { GuestAllocator, GuestMemory } from 'virtio-ts/memory';
 import { Status } from 'virtio-ts/spec';
 import { PciDevice, PciDriverTransport } from 'virtio-ts/transports/pci';
+import { HeldDriver, nextTurn, suspendedToDrained } from './held-driver.ts';
 import { HoldingDisk } from './holding-disk.ts';
 import { atMost, measured, percentile, type Row } from './row.ts';
 
@@ -15,32 +16,29 @@ const WARM_UP = 200;
 const IN_FLIGHT = 128;
 const LIMIT_US = 500;
 const DEVICES = 100;
-const ROUNDS = 20;
+/** ACKNOWLEDGE, DRIVER and FEATURES_OK, and what a suspend makes of DRIVER_OK. */
+const RUNNING = 0x0f;
+const SUSPENDED = 0x1b;
 
 /** A disk of this process behind a socket, and its driver, in the same thread. */
-class Served {
-  readonly disk = new HoldingDisk();
+class Served extends HeldDriver {
   readonly device: Device;
-  readonly driver: BlockDriver;
   readonly transport: PciDriverTransport;
   readonly #server: VfioUserServer;
   readonly #client: VfioUserClient;
-  readonly #slices: readonly GuestSlice[];
 
   private constructor(
-    served: { readonly disk: HoldingDisk; readonly device: Device; readonly server: VfioUserServer },
+    { device, server, disk }: { readonly device: Device; readonly server: VfioUserServer; readonly disk: HoldingDisk },
     client: VfioUserClient,
     transport: PciDriverTransport,
     inFlight: number,
   ) {
-    this.disk = served.disk;
-    this.device = served.device;
-    this.#server = served.server;
-    this.#client = client;
-    this.transport = transport;
     const allocator = new GuestAllocator(client.memory, 4096, 8 << 20);
-    this.driver = new BlockDriver(transport, allocator);
-    this.#slices = Array.from({ length: inFlight }, () => allocator.allocate(4096));
+    super(new BlockDriver(transport, allocator), disk, allocator, inFlight);
+    this.device = device;
+    this.transport = transport;
+    this.#server = server;
+    this.#client = client;
   }
 
   static async start(path: string, inFlight: number): Promise<Served> {
@@ -53,22 +51,6 @@ class Served {
     const served = new Served({ disk, device, server }, client, transport, inFlight);
     await served.driver.initialize();
     return served;
-  }
-
-  /** Has as many requests in flight as it was told, all of them held. */
-  async fill(): Promise<{ readonly requests: Promise<unknown> }> {
-    const requests = Promise.all(this.#slices.map((slice, n) => this.driver.readInto(n * 8, slice)));
-    while (this.disk.held.length < this.#slices.length) await nextTurn();
-    return { requests };
-  }
-
-  /** Ends what is held; when the last of it ended. */
-  drain(): number {
-    const last = this.disk.held.pop();
-    for (const request of this.disk.held.splice(0)) request.complete();
-    const at = performance.now();
-    last?.complete();
-    return at;
   }
 
   async close(): Promise<void> {
@@ -100,7 +82,7 @@ async function oneDevice(folder: string): Promise<Row[]> {
   const suspends = await samples(async () => {
     const { requests } = await served.fill();
     const suspended = driver.suspend();
-    while (device.status === 0x0f) await nextTurn();
+    while (device.status === RUNNING) await nextTurn();
     const from = served.drain();
     while (((await transport.readStatus()) & Status.DRIVER_OK) !== 0);
     const elapsedMs = performance.now() - from;
@@ -118,30 +100,12 @@ async function oneDevice(folder: string): Promise<Row[]> {
 
 async function manyDevices(folder: string): Promise<Row> {
   const all = await Promise.all(Array.from({ length: DEVICES }, (_, n) => Served.start(join(folder, `${n}`), 32)));
-  const ratios: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const served of all) await served.fill();
-    let suspendedAt = 0;
-    const start = performance.now();
-    const drained = all.map(async (served, n) => {
-      served.device.observer = {
-        statusShown: (status) => {
-          if (status === 0x1b) suspendedAt = performance.now();
-        },
-      };
-      await new Promise((resolve) => setTimeout(resolve, 20 + ((n * 7 + round) % 31)));
-      return served.drain();
-    });
-    await Promise.all([...drained, ...all.map(({ driver }) => driver.suspend())]);
-    ratios.push((suspendedAt - start) / (Math.max(...(await Promise.all(drained))) - start));
-    await Promise.all(all.map(({ driver }) => driver.resume()));
-  }
+  const ratio = await suspendedToDrained(all, async () => {
+    for (const { device } of all) while (device.status !== SUSPENDED) await nextTurn();
+    return performance.now();
+  });
   for (const served of all) await served.close();
-  return atMost('vfio-user', `${DEVICES} devices suspended, to the slowest drain`, 'x', percentile(ratios, 0.99), 1.2);
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return atMost('vfio-user', `${DEVICES} devices suspended, to the slowest drain`, 'x', ratio, 1.2);
 }
 
 /** Microseconds that `action` took, each time, or that it says. */

@@ -26,6 +26,7 @@ export class MessageMemory {
     const { view, address } = this.#memory;
     view.setBigUint64(Header.IOVEC, address + BigInt(Place.IOVEC), true);
     view.setBigUint64(Header.IOVEC_COUNT, 1n, true);
+    view.setBigUint64(Header.CONTROL, address + BigInt(Place.CONTROL), true);
     view.setBigUint64(Place.IOVEC, address + BigInt(Place.STAGING), true);
   }
 
@@ -70,9 +71,9 @@ export class MessageMemory {
   takeFds(): number[] {
     const { view } = this.#memory;
     const fds: number[] = [];
-    const end = Place.CONTROL + Number(view.getBigUint64(Header.CONTROL_LENGTH, true));
+    const end = Place.CONTROL + view.getUint32(Header.CONTROL_LENGTH, true);
     for (let at: number = Place.CONTROL; at + CMSG_HEADER <= end; ) {
-      const length = Number(view.getBigUint64(at, true));
+      const length = view.getUint32(at, true);
       if (length < CMSG_HEADER) break;
       const isRights = view.getInt32(at + 8, true) === SOL_SOCKET && view.getInt32(at + 12, true) === SCM_RIGHTS;
       for (let n = at + CMSG_HEADER; isRights && n + 4 <= at + length; n += 4) fds.push(view.getInt32(n, true));
@@ -82,11 +83,11 @@ export class MessageMemory {
     return fds;
   }
 
+  /** Lengths have 64 bits, of which the upper half stays 0. */
   #shape(length: number, control: number): void {
-    const { view, address } = this.#memory;
-    view.setBigUint64(Place.IOVEC + 8, BigInt(length), true);
-    view.setBigUint64(Header.CONTROL, control === 0 ? 0n : address + BigInt(Place.CONTROL), true);
-    view.setBigUint64(Header.CONTROL_LENGTH, BigInt(control), true);
+    const { view } = this.#memory;
+    view.setUint32(Place.IOVEC + 8, length, true);
+    view.setUint32(Header.CONTROL_LENGTH, control, true);
     view.setInt32(Header.FLAGS, 0, true);
   }
 }

@@ -2,6 +2,7 @@ import { ProtocolError, TransportError } from '../../spec/fault.ts';
 import { closeFd } from '../../unix/file-descriptor.ts';
 import { whenReadable } from '../../unix/poller.ts';
 import type { UnixSocket } from '../../unix/socket.ts';
+import { frame } from './message-reader.ts';
 import { HEADER_BYTES, Header, HeaderFlag, MOST_PAYLOAD_BYTES, type RequestName, requestOf } from './messages.ts';
 
 interface Pending {
@@ -62,53 +63,49 @@ export class DriverConnection {
   }
 
   #send(name: RequestName, flags: number, payload: Uint8Array, fds: readonly number[]): void {
-    const bytes = new Uint8Array(HEADER_BYTES + payload.length);
-    const view = new DataView(bytes.buffer);
-    view.setUint32(Header.REQUEST, requestOf(name), true);
-    view.setUint32(Header.FLAGS, HeaderFlag.VERSION | flags, true);
-    view.setUint32(Header.SIZE, payload.length, true);
-    bytes.set(payload, HEADER_BYTES);
     try {
-      if (this.#ended === undefined) this.#socket.send(bytes, fds);
+      if (this.#ended === undefined) this.#socket.send(frame(requestOf(name), flags, payload), fds);
     } catch (error) {
       this.#end(error as Error);
     }
   }
 
+  /** One call for all that has come: whoever waits for a status is told a few microseconds earlier. */
   #receive(): void {
     try {
-      while (this.#ended === undefined && this.#receiveMore());
+      const received = this.#socket.receiveNow(this.#bytes.subarray(this.#filled));
+      if (received === undefined) return;
+      received.fds.forEach(closeFd);
+      if (received.count === 0) throw new TransportError('the back-end has ended the connection');
+      this.#filled += received.count;
+      this.#handOut();
     } catch (error) {
       this.#end(error as Error);
     }
   }
 
-  #receiveMore(): boolean {
-    const size = this.#filled < HEADER_BYTES ? 0 : this.#view.getUint32(Header.SIZE, true);
-    if (size > MOST_PAYLOAD_BYTES) throw new ProtocolError('vhost.backend.reply.size', `a reply of ${size} bytes`);
-    const due = HEADER_BYTES + size;
-    if (this.#filled === due) {
-      this.#reply(due);
-      return true;
+  /** All replies that are complete. There is room for the rest of one that is not. */
+  #handOut(): void {
+    let start = 0;
+    while (this.#filled - start >= HEADER_BYTES) {
+      const size = this.#view.getUint32(start + Header.SIZE, true);
+      if (size > MOST_PAYLOAD_BYTES) throw new ProtocolError('vhost.backend.reply.size', `a reply of ${size} bytes`);
+      const end = start + HEADER_BYTES + size;
+      if (end > this.#filled) break;
+      this.#reply(start, end);
+      start = end;
     }
-    const received = this.#socket.receiveNow(this.#bytes.subarray(this.#filled, due));
-    if (received === undefined) return false;
-    received.fds.forEach(closeFd);
-    if (received.count === 0) throw new TransportError('the back-end has ended the connection');
-    this.#filled += received.count;
-    // A reply without a payload is complete with its header.
-    if (this.#filled === HEADER_BYTES && this.#view.getUint32(Header.SIZE, true) === 0) this.#reply(HEADER_BYTES);
-    return true;
+    this.#bytes.copyWithin(0, start, this.#filled);
+    this.#filled -= start;
   }
 
-  #reply(end: number): void {
-    const request = this.#view.getUint32(Header.REQUEST, true);
+  #reply(start: number, end: number): void {
+    const request = this.#view.getUint32(start + Header.REQUEST, true);
     const pending = this.#pending.shift();
     if (pending === undefined || pending.request !== request) {
       throw new ProtocolError('vhost.backend.reply.order', `a reply to message ${request}, which was not asked`);
     }
-    this.#filled = 0;
-    pending.resolve(new DataView(this.#bytes.slice(HEADER_BYTES, end).buffer));
+    pending.resolve(new DataView(this.#bytes.slice(start + HEADER_BYTES, end).buffer));
   }
 
   #end(error: Error): void {

@@ -75,8 +75,22 @@ export class MessageReader {
     this.#fds = [];
     this.#filled = 0;
     const needsReply = (flags & HeaderFlag.NEED_REPLY) !== 0;
-    return { shape, needsReply, payload: new DataView(this.#bytes.slice(HEADER_BYTES, end).buffer), fds };
+    const payload = bytes === 0 ? EMPTY : new DataView(this.#bytes.slice(HEADER_BYTES, end).buffer);
+    return { shape, needsReply, payload, fds };
   }
+}
+
+const EMPTY = new DataView(new ArrayBuffer(0));
+const framed = new Uint8Array(HEADER_BYTES + MOST_PAYLOAD_BYTES);
+const framedView = new DataView(framed.buffer);
+
+/** A message as it is sent, good until the next call: sockets copy what they are given. */
+export function frame(request: number, flags: number, payload: Uint8Array): Uint8Array {
+  framedView.setUint32(Header.REQUEST, request, true);
+  framedView.setUint32(Header.FLAGS, HeaderFlag.VERSION | flags, true);
+  framedView.setUint32(Header.SIZE, payload.length, true);
+  framed.set(payload, HEADER_BYTES);
+  return framed.subarray(0, HEADER_BYTES + payload.length);
 }
 
 /**
@@ -90,12 +104,7 @@ export function send(
   payload: Uint8Array,
   fds: readonly number[] = [],
 ): void {
-  const bytes = new Uint8Array(HEADER_BYTES + payload.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(Header.REQUEST, request, true);
-  view.setUint32(Header.FLAGS, HeaderFlag.VERSION | flags, true);
-  view.setUint32(Header.SIZE, payload.length, true);
-  bytes.set(payload, HEADER_BYTES);
+  const bytes = frame(request, flags, payload);
   if (socket.sendNow(bytes, fds) < bytes.length)
     throw new TransportError('the front-end does not read what it is sent');
 }
