@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { keepVerdicts } from '../support/verdicts.ts';
 import { start, virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
@@ -25,7 +26,10 @@ describe.each(['vhost-user', 'vfio-user'])('virtio check device %s', (way) => {
     });
     expect(stderr).toContain(`The device at ${socket}, over ${way}`);
     expect(stdout).toContain('as what is behind the device is out of reach: held requests');
-    const { cases, rules } = JSON.parse(readFileSync(json, 'utf8')) as {
+    const report = readFileSync(json, 'utf8');
+    const command = `virtio check device ${way} SOCKET`;
+    keepVerdicts(`ours-${way}`, { name: `ours, ${way}`, role: 'device', command }, report);
+    const { cases, rules } = JSON.parse(report) as {
       cases: Case[];
       rules: { id: string; result: string }[];
     };

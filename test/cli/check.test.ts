@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../src/monitor/trace.ts';
 import { formatLine } from '../../src/monitor/trace-format.ts';
 import { goesOn, header, kick, resumes, suspends, write } from '../support/trace-events.ts';
+import { keepVerdicts } from '../support/verdicts.ts';
 import { virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
@@ -77,7 +78,13 @@ describe('virtio check device', () => {
       failed: '135 cases, 0 failed',
     });
     expect(stderr).toContain(`The devices over ${way}`);
-    const { ok, rules } = JSON.parse(readFileSync(json, 'utf8'));
+    const report = readFileSync(json, 'utf8');
+    keepVerdicts(
+      `ours-${way}`,
+      { name: `ours, ${way}`, role: 'device', command: `virtio check device ${way}` },
+      report,
+    );
+    const { ok, rules } = JSON.parse(report);
     expect(ok).toBe(true);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.device'));
     expect(suspend.length).toBe(13);
@@ -99,7 +106,9 @@ describe('virtio check driver', () => {
       code: 0,
       failed: '54 cases, 0 failed',
     });
-    const { rules } = JSON.parse(readFileSync(json, 'utf8'));
+    const report = readFileSync(json, 'utf8');
+    keepVerdicts('our-driver', { name: 'our driver', role: 'driver', command: 'virtio check driver loopback' }, report);
+    const { rules } = JSON.parse(report);
     expect((await virtio(['check', 'trace', `${traces}/case-005.jsonl`])).code).toBe(0);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.driver'));
     expect(suspend.length).toBe(7);

@@ -6,14 +6,19 @@ import { Feature } from '../../src/spec/features.ts';
 import { liveConsole, liveEntropy } from './recorded-lives.ts';
 import { judgeLines, recordBlock, recordedWays } from './recorded-rig.ts';
 import { pattern } from './rig.ts';
+import { keptVerdicts, type Verdicts } from './verdicts.ts';
 
 const HEAD = `# Conformance
 
 What \`virtio check\` judges of VIRTIO 1.4. Each row is a sentence of the standard, in our words, or, where its id ends in a word, something
 that follows from what the section describes. A rule is a check over a trace; where there is none the row says why a trace cannot show it.
-The last column is what our block, console and entropy drivers and devices get in one life each over each transport, with split and packed
+The column *lives* is what our block, console and entropy drivers and devices get in one life each over each transport, with split and packed
 rings: initialisation, requests, suspends under load, for disks the reset of a queue and a failure; with packed rings, notifications with data.
 \`–\`: no such life puts the rule to the test. A test keeps this file in step with the rules; \`npm run tables\` writes it.
+
+The columns after it are runs of \`virtio check\`, as they came out: how often a rule was put to the test, and what it found if it was broken, **fail**
+for a MUST and *warning* for a SHOULD. [verdicts](verdicts) has each of them with what was wrong first, and the cases that failed; \`npm run verdicts\`
+runs them again, and tests compare.
 
 What the judge has found in this project when it was first used: drivers read fields of the configuration space whose feature was not offered
 (\`config.driver.3\`); they leave them alone now. In QEMU's devices: used descriptors of packed rings have lengths without the flag that says
@@ -63,7 +68,27 @@ export async function conformanceDocument(): Promise<string> {
     if (results.includes('fail')) return 'fail';
     return results.includes('pass') ? 'pass' : '–';
   };
-  return [HEAD, summary(), '## Requirements', table(resultOf), ''].join('\n\n');
+  const kept = keptVerdicts();
+  return [HEAD, summary(), '## Runs', runs(kept), '## Requirements', table(resultOf, kept), ''].join('\n\n');
+}
+
+function runs(kept: readonly Verdicts[]): string {
+  const rows = kept.map(({ name, command, version = '–', cases, rules }) => {
+    const of = (wanted: string): number => Object.values(rules).filter(({ result }) => result === wanted).length;
+    const counts = [cases.run, cases.failed, cases.notExercised, of('pass'), of('fail'), of('warning')];
+    return `| ${[name, `\`${command}\``, version, ...counts].join(' | ')} |`;
+  });
+  const head = '| Column | Command | Version | Cases run | failed | not exercised | Rules kept | broken | warnings |';
+  return [head, '|---|---|---|---|---|---|---|---|---|', ...rows].join('\n');
+}
+
+/** How a rule fared in a run. */
+function cell({ role, rules }: Verdicts, requirement: Requirement): string {
+  const found = rules[requirement.id];
+  if (found === undefined) return 'unseen' in requirement || requirement.role !== role ? '' : '–';
+  const { result, exercised } = found;
+  if (result === 'pass') return `${exercised}`;
+  return result === 'fail' ? `**fail** ${exercised}` : `*${result}* ${exercised}`;
 }
 
 function summary(): string {
@@ -79,11 +104,13 @@ function summary(): string {
   return ['| Chapter | Requirements | Rules | Without a rule |', '|---|---|---|---|', ...rows].join('\n');
 }
 
-function table(resultOf: (requirement: Requirement) => string): string {
+function table(resultOf: (requirement: Requirement) => string, kept: readonly Verdicts[]): string {
   const rows = requirements.map((requirement) => {
     const { id, section, level, text } = requirement;
     const judged = 'unseen' in requirement ? `no: ${requirement.unseen}` : resultOf(requirement);
-    return `| \`${id}\` | ${section} | ${level} | ${text} | ${judged} |`;
+    const others = kept.map((verdicts) => cell(verdicts, requirement));
+    return `| ${[`\`${id}\``, section, level, text, judged, ...others].join(' | ')} |`;
   });
-  return ['| Id | Section | Level | Requirement | Judged |', '|---|---|---|---|---|', ...rows].join('\n');
+  const head = ['Id', 'Section', 'Level', 'Requirement', 'Lives', ...kept.map(({ name }) => name)];
+  return [`| ${head.join(' | ')} |`, '|---'.repeat(head.length).concat('|'), ...rows].join('\n');
 }

@@ -10,5 +10,5 @@ it('docs/conformance.md says of every requirement how it is judged, and what bec
   const seen = await conformanceDocument();
   if (process.env['WRITE_TABLES'] !== undefined) writeFileSync(file, seen);
   expect(readFileSync(file, 'utf8')).toBe(seen);
-  expect(seen).not.toMatch(/\| fail \|$/m);
+  expect(seen).not.toMatch(/\| fail \|/);
 });
