@@ -84,9 +84,17 @@ export class ConfigSpace {
   /** The device was let go: shows and tells what was held back, once. Not if it was brought to rest again meanwhile. */
   settle(): void {
     if (this.#hooks.frozen()) return;
-    if (this.#changeHeld) this.#show();
-    else if (!this.#notificationOwed) return;
+    if (!this.#changeHeld) {
+      this.tellOwed();
+      return;
+    }
+    this.#show();
     this.owe();
+  }
+
+  /** A notification that waited for the host goes out, if the host has let go; also when the device does not run again. */
+  tellOwed(): void {
+    if (this.#notificationOwed) this.owe();
   }
 
   /** A reset forgets what was held back: the driver reads everything anew, whatever the generation. */

@@ -84,11 +84,8 @@ export class Device {
   writeStatus(value: number): void {
     this.observer?.statusWritten?.(value);
     const before = this.#status.shown;
-    const action = this.#status.write(
-      value & 0xff,
-      () => this.#featuresAcceptable(),
-      hasFeature(this.#accepted, Feature.SUSPEND),
-    );
+    const suspendNegotiated = hasFeature(this.#accepted, Feature.SUSPEND);
+    const action = this.#status.write(value & 0xff, () => this.#featuresAcceptable(), suspendNegotiated);
     if (action !== 'reset' && this.#status.shown !== before) this.#shown();
     if (action === 'reset') this.reset();
     else if (action === 'start') this.#start();
@@ -247,7 +244,10 @@ export class Device {
 
   /** Puts the device into DEVICE_NEEDS_RESET (§2.1.2) for `reason`, an Error as a rule. */
   fail(reason: unknown): void {
-    if (this.#status.state === 'needsReset') return;
+    if (this.#status.state === 'needsReset') {
+      this.#config.tellOwed();
+      return;
+    }
     const error = reason instanceof Error ? reason : new Error(String(reason));
     this.#failure = error;
     this.#status.needReset();

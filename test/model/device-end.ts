@@ -141,7 +141,7 @@ export function suspendTakesTooLong(step: Step): void {
 export function fail(step: Step): void {
   const { s } = step;
   if (needsReset(s.status)) {
-    settleChange(step);
+    if (s.owesChange) tellChange(step);
     return;
   }
   closeQueue(s);

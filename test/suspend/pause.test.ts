@@ -315,4 +315,15 @@ describe.each(settings)('to pause, over %s,', (_, setting) => {
     rig.send(REQUESTS, 1);
     expect(collected(rig)).toEqual(['collect 0:1']);
   });
+
+  it('a failure meanwhile is told to the driver even when the back-end does not start again', async () => {
+    const rig = await paused(setting);
+    rig.type.starting = 'when told';
+    rig.type.port.fail(new Error('lost'));
+    expect(rig.events).toEqual(['status 4f']);
+    rig.device.continue();
+    rig.type.steps.shift()!.settle(new Error('cold'));
+    await settle();
+    expect(rig.events).toEqual(['status 4f', 'config']);
+  });
 });
