@@ -139,7 +139,7 @@ export class Driver {
       this.transport.onUsedBuffer = () => this.#usedBufferInterrupt();
       this.transport.onConfigChange = () => void this.#configInterrupt();
       this.transport.onLost = (error) => void this.#giveUp(error);
-      await this.#addStatus(Status.DRIVER_OK, life, 'initialize');
+      await this.#addStatus(Status.DRIVER_OK, life);
       // A device that fails over what it was set up with says so now; its interrupt may have come before anybody listened.
       const fault = faultOf(await this.transport.readStatus(), 'initialize');
       life.check();
@@ -259,6 +259,7 @@ export class Driver {
 
   async #negotiate(life: Life): Promise<void> {
     await this.#addStatus(Status.ACKNOWLEDGE, life);
+    // Reset behind us, it would not know ACKNOWLEDGE, and nothing later would tell.
     await this.#addStatus(Status.DRIVER, life, 'initialize');
     const wanted = (GENERIC | this.#type.features) & ~featureSet(...(this.#options.decline ?? []));
     const offered = await this.transport.readFeatures();
@@ -268,7 +269,7 @@ export class Driver {
       throw new ProtocolError('features.device.reserved.1', 'the device does not offer VIRTIO_F_VERSION_1');
     }
     await this.transport.writeFeatures(this.#features);
-    await this.#addStatus(Status.FEATURES_OK, life, 'initialize');
+    await this.#addStatus(Status.FEATURES_OK, life);
     const status = await this.transport.readStatus();
     life.check();
     if ((status & Status.FEATURES_OK) === 0) {

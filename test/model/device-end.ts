@@ -41,6 +41,8 @@ export function resetQueue(step: Step): void {
 
 function initialize(step: Step, value: number): void {
   const { s } = step;
+  // Features that a reset made it forget are not acceptable.
+  if (s.status === 0 && (value & FEATURES_OK) !== 0) return;
   const isStarted = (s.status & FEATURES_OK) !== 0 && (value & DRIVER_OK) !== 0;
   show(step, s.status | (value & ~(DRIVER_OK | SUSPEND)) | (isStarted ? DRIVER_OK : 0));
   if (!isStarted) return;

@@ -117,7 +117,7 @@ function lookWhileInitializing(step: Step): void {
     if (s.status !== 0) return;
     loseAll(step);
     write(step, ACKNOWLEDGE, 'wrote 01');
-  } else if (isLost(s.status) || (s.phase === 'wrote 0b' && (s.status & FEATURES_OK) === 0)) {
+  } else if (isRefused(s)) {
     s.phase = 'failed';
     writeStatus(step, s.status | FAILED);
   } else if (s.phase === 'wrote 01') write(step, DRIVER, 'wrote 03');
@@ -130,6 +130,12 @@ function lookWhileInitializing(step: Step): void {
     s.phase = 'running';
     readConfig(step);
   }
+}
+
+/** The status says that the initialisation cannot go on. */
+function isRefused({ phase, status }: State): boolean {
+  if (phase === 'wrote 03') return false;
+  return phase === 'wrote 0b' ? (status & FEATURES_OK) === 0 : isLost(status);
 }
 
 function write(step: Step, bits: number, phase: State['phase']): void {
