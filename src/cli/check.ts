@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { deviceCommand } from './check/device-command.ts';
-import { driverCommand } from './check/ends.ts';
+import { driverCommand } from './check/driver-command.ts';
 import { traceCommand } from './check/trace.ts';
 
 export function checkCommand(program: Command): void {

@@ -4,6 +4,7 @@ import type { FeatureSet } from '../spec/features.ts';
 import type { MmioAccess } from '../transports/mmio/driver.ts';
 import type { PciStructures } from '../transports/pci/capabilities.ts';
 import type { PciAccess } from '../transports/pci/driver.ts';
+import type { PciFunction } from '../transports/pci/function.ts';
 import type { Recorder } from './recorder.ts';
 
 /** A read is recorded when it is answered, with the answer. */
@@ -120,13 +121,8 @@ export function placesOf(structures: PciStructures): readonly PciPlace[] {
 
 /** Records each access to the structures of a PCI function, and to its configuration space. */
 export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly PciPlace[]): PciAccess {
-  const record = (bar: number, at: number, rest: { access: 'read' | 'write'; width: number; value: number }): void => {
-    const place = places.find(({ bar: b, offset, length }) => b === bar && at >= offset && at < offset + length);
-    if (place === undefined) return;
-    const { structure, offset } = place;
-    recorder.event({ kind: 'pci', structure, offset: at - offset, ...rest, value: rest.value >>> 0 });
-  };
   const { messages } = bus;
+  const record = accessTo(recorder, places);
   return overlay(bus, recorder, {
     ...(messages === undefined
       ? {}
@@ -146,6 +142,48 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
       return done(recorder, bus.writeBar(bar, offset, width, value));
     },
   });
+}
+
+/**
+ * Records each access of a guest to a PCI function, as it comes from the host that has plugged the function in. A host that keeps
+ * a copy of the configuration space reads what was written to it: those reads are in the trace, too.
+ */
+export function recordedFunction(recorder: Recorder, pci: PciFunction, places: readonly PciPlace[]): PciFunction {
+  const record = accessTo(recorder, places);
+  const space = (access: 'read' | 'write', offset: number, width: number, value: number): void =>
+    recorder.event({ kind: 'pci', access, structure: 'space', offset, width, value: value >>> 0 });
+  return overlay(pci, recorder, {
+    readConfig: (offset, width) => {
+      const value = pci.readConfig(offset, width);
+      space('read', offset, width, value);
+      return value;
+    },
+    writeConfig: (offset, width, value) => {
+      space('write', offset, width, value);
+      done(recorder, pci.writeConfig(offset, width, value));
+    },
+    readBar: (bar, offset, width) => {
+      const value = pci.readBar(bar, offset, width);
+      record(bar, offset, { access: 'read', width, value });
+      return value;
+    },
+    writeBar: (bar, offset, width, value) => {
+      record(bar, offset, { access: 'write', width, value });
+      done(recorder, pci.writeBar(bar, offset, width, value));
+    },
+  });
+}
+
+type BarAccess = (bar: number, at: number, rest: { access: 'read' | 'write'; width: number; value: number }) => void;
+
+/** Records accesses to BARs by the structures that they are to; others are nobody's. */
+function accessTo(recorder: Recorder, places: readonly PciPlace[]): BarAccess {
+  return (bar, at, rest) => {
+    const place = places.find(({ bar: b, offset, length }) => b === bar && at >= offset && at < offset + length);
+    if (place === undefined) return;
+    const { structure, offset } = place;
+    recorder.event({ kind: 'pci', structure, offset: at - offset, ...rest, value: rest.value >>> 0 });
+  };
 }
 
 /** `object` with some of its methods replaced; everything else, as what is set on it, is its own. Calls of listeners are `events`. */

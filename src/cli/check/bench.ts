@@ -19,13 +19,15 @@ import { MmioDevice } from '../../transports/mmio/device.ts';
 import { MmioDriverTransport } from '../../transports/mmio/driver.ts';
 import { memoryLayout, PciDevice } from '../../transports/pci/device.ts';
 import { PciDriverTransport } from '../../transports/pci/driver.ts';
+import type { DriverBench } from './driver-case.ts';
 import type { DriverPlace } from './hand-driver.ts';
 import { VariedDevice } from './varied-device.ts';
 import { type WaitingKind, waitingType } from './waiting-types.ts';
 
 const MEMORY_BYTES = 1 << 20;
 const FIRST_FREE = 0x1000;
-const SECTORS = 64;
+/** Of the disk of each bench. */
+export const SECTORS = 64;
 
 /** Longer than any case waits for something on purpose, shorter than one waits for a device. */
 const SUSPEND_LIMIT_MS = 500;
@@ -66,13 +68,23 @@ export async function makeBench(way: TraceTransport, options: DeviceOptions = {}
 }
 
 /** For a driver under test, whose device is varied: what the driver sees is what counts. */
-export function makeVariedBench(options: DeviceOptions = {}): Bench & { readonly varied: VariedDevice } {
+export function makeVariedBench(options: DeviceOptions = {}): Bench & DriverBench {
   const parts = makeParts('direct', options);
-  const varied = new VariedDevice(new DirectTransport(parts.device));
-  varied.onInterrupt = (cause) => parts.recorder.event({ kind: 'interrupt', cause });
-  const transport = recordedTransport(parts.recorder, varied);
+  const device = new VariedDevice(new DirectTransport(parts.device));
+  device.onInterrupt = (cause) => parts.recorder.event({ kind: 'interrupt', cause });
+  const transport = recordedTransport(parts.recorder, device);
   recordRings(parts.recorder, parts.device, parts.memory);
-  return { ...parts, transport, varied };
+  return { ...parts, transport, varied: device.variation, notifyForNothing: () => device.notifyForNothing() };
+}
+
+/** A disk with sectors that can be told from each other. */
+export function makeDisk(): { readonly disk: FaultyDisk; resize(sectors: number): void } {
+  const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
+  for (let sector = 0; sector < SECTORS; sector++) {
+    bytes.fill(byteOf(sector), sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
+  }
+  const memoryDisk = new MemoryDisk({ bytes });
+  return { disk: new FaultyDisk(memoryDisk), resize: (sectors) => memoryDisk.resize(sectors) };
 }
 
 function makeParts(
@@ -82,18 +94,12 @@ function makeParts(
 ): Omit<Bench, 'transport'> & { readonly recorder: Recorder } {
   const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
   const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
-  const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
-  for (let sector = 0; sector < SECTORS; sector++) {
-    bytes.fill(byteOf(sector), sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
-  }
-  const memoryDisk = new MemoryDisk({ bytes });
-  const disk = new FaultyDisk(memoryDisk);
+  const { disk, resize } = makeDisk();
   const lines = new TraceLines();
   const block = new RefusingBlock(disk);
   const { type, arrive } = kind === undefined ? { type: block, arrive: () => {} } : waitingType(kind);
   const recorder = new Recorder({ transport: way, device: type.deviceId }, lines, systemClock);
   const device = new Device(recordedType(recorder, type), memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
-  const resize = (sectors: number): void => memoryDisk.resize(sectors);
   const refuseToWake = (reason: Error | undefined): void => {
     block.refusal = reason;
   };

@@ -2,6 +2,7 @@ import type { DriverTransport } from '../../driver/transport.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
 import type { AccessWidth } from '../../spec/access-width.ts';
 import type { FeatureSet } from '../../spec/features.ts';
+import { Variation } from './variation.ts';
 
 /** The registers of a device within the same thread. */
 interface Registers extends DriverTransport {
@@ -9,27 +10,13 @@ interface Registers extends DriverTransport {
   readFeatures(): FeatureSet;
 }
 
-/**
- * A device as its driver sees it, varied: late, with another pair of bits on the way, deaf to a request, gone. What it is not
- * told to vary the device behind it does.
- */
+/** A device as its driver sees it over calls, varied. */
 export class VariedDevice implements DriverTransport {
   readonly deviceId: number;
   onUsedBuffer: (() => void) | undefined;
   onConfigChange: (() => void) | undefined;
   onLost: ((error: Error) => void) | undefined;
-  /** What the next reads of the status show, one after the other, before it is the device's own again. */
-  readonly statuses: number[] = [];
-  /** Shown for ever. */
-  status: number | undefined;
-  /** Writes of the status that the device does not hear. */
-  isDeaf: (value: number) => boolean = () => false;
-  /** Kicks go past the device. */
-  missesKicks = false;
-  /** Offered besides. */
-  alsoOffered: FeatureSet = 0n;
-  /** Called after each write of the status. */
-  onWritten: (value: number) => void = () => {};
+  readonly variation: Variation = new Variation();
   /** Called before the driver is told of anything. */
   onInterrupt: (cause: 'used' | 'config') => void = () => {};
   readonly #device: Registers;
@@ -54,16 +41,15 @@ export class VariedDevice implements DriverTransport {
   }
 
   readStatus(): number {
-    return this.status ?? this.statuses.shift() ?? this.#device.readStatus();
+    return this.variation.shown(() => this.#device.readStatus());
   }
 
   writeStatus(value: number): void {
-    if (!this.isDeaf(value)) this.#device.writeStatus(value);
-    this.onWritten(value);
+    this.variation.written(value, () => this.#device.writeStatus(value));
   }
 
   readFeatures(): FeatureSet {
-    return this.#device.readFeatures() | this.alsoOffered;
+    return this.variation.offered(this.#device.readFeatures());
   }
 
   writeFeatures(features: FeatureSet): void {
@@ -99,6 +85,6 @@ export class VariedDevice implements DriverTransport {
   }
 
   kick(queue: number, next?: number): void {
-    if (!this.missesKicks) this.#device.kick(queue, next);
+    this.variation.kicked(() => this.#device.kick(queue, next));
   }
 }
