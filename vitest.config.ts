@@ -9,7 +9,7 @@ if (!hasCompiler) console.warn('skipped: guests with drivers of ours, as there i
 const hasNbdkit = spawnSync('sh', ['-c', 'command -v nbdkit']).status === 0;
 if (!hasNbdkit) console.warn('skipped: disks on NBD servers of others, as there is no nbdkit');
 
-const needCompiler = ['test/guest/suspend*.test.ts', 'test/qemu/vfio-user.test.ts'];
+const needCompiler = ['test/guest/suspend*.test.ts', 'test/cli/check-linux.test.ts', 'test/qemu/vfio-user.test.ts'];
 
 /** vitest itself would leave one processor idle. */
 const PROCESSORS = availableParallelism();

@@ -99,19 +99,29 @@ describe('virtio check device', () => {
 });
 
 describe('virtio check driver', () => {
-  it('judges our block driver, with lawful devices and failing ones, and keeps the traces', async () => {
-    const [json, traces] = [folder.path('driver.json'), folder.path('traces')];
-    const { code, stdout } = await virtio(['check', 'driver', 'loopback', '--json', json, '--traces', traces]);
+  it.each([
+    ['loopback', 'our-driver', 'our driver'],
+    ['pci', 'our-driver-pci', 'our driver, pci'],
+  ])('judges our block driver over %s, with lawful devices and failing ones, and keeps the traces', async (...of) => {
+    const [way, file, name] = of;
+    const [json, traces] = [folder.path(`driver-${way}.json`), folder.path(`traces-${way}`)];
+    const { code, stdout } = await virtio(['check', 'driver', way, '--json', json, '--traces', traces]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
       failed: '54 cases, 0 failed',
     });
     const report = readFileSync(json, 'utf8');
-    keepVerdicts('our-driver', { name: 'our driver', role: 'driver', command: 'virtio check driver loopback' }, report);
+    keepVerdicts(file, { name, role: 'driver', command: `virtio check driver ${way}` }, report);
     const { rules } = JSON.parse(report);
     expect((await virtio(['check', 'trace', `${traces}/case-005.jsonl`])).code).toBe(0);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.driver'));
     expect(suspend.length).toBe(7);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
+  });
+
+  it('knows the drivers that there are', async () => {
+    expect((await virtio(['check', 'driver'])).code).toBe(2);
+    expect((await virtio(['check', 'driver', 'mmio'])).code).toBe(2);
+    expect((await virtio(['check', 'driver', 'linux', '--kernel', 'x'])).code).toBe(2);
   });
 });

@@ -64,7 +64,7 @@ export function casesDocument(): string {
     '## A device under test',
     rows(deviceCases),
     '## A driver under test',
-    'The device is played, and shows and does whatever the case says.',
+    "The device is played, and shows and does whatever the case says. The driver of Linux is put through the same, but for in-order use, which it does not know; many suspends are 100 of ours and 10 of Linux's.",
     rows(driverCases),
     '## Not walked',
     ['| What | Why, and where else |', '|---|---|', ...notWalked].join('\n'),

@@ -22,6 +22,7 @@ import { PciDriverTransport } from '../../transports/pci/driver.ts';
 import type { DriverBench } from './driver-case.ts';
 import type { DriverPlace } from './hand-driver.ts';
 import { VariedDevice } from './varied-device.ts';
+import { recordVariedFunction } from './varied-function.ts';
 import { type WaitingKind, waitingType } from './waiting-types.ts';
 
 const MEMORY_BYTES = 1 << 20;
@@ -68,13 +69,22 @@ export async function makeBench(way: TraceTransport, options: DeviceOptions = {}
 }
 
 /** For a driver under test, whose device is varied: what the driver sees is what counts. */
-export function makeVariedBench(options: DeviceOptions = {}): Bench & DriverBench {
-  const parts = makeParts('direct', options);
-  const device = new VariedDevice(new DirectTransport(parts.device));
-  device.onInterrupt = (cause) => parts.recorder.event({ kind: 'interrupt', cause });
-  const transport = recordedTransport(parts.recorder, device);
-  recordRings(parts.recorder, parts.device, parts.memory);
-  return { ...parts, transport, varied: device.variation, notifyForNothing: () => device.notifyForNothing() };
+export async function makeVariedBench(
+  way: 'direct' | 'pci',
+  options: DeviceOptions = {},
+): Promise<Bench & DriverBench> {
+  const parts = makeParts(way, options);
+  const { recorder, device, memory } = parts;
+  if (way === 'pci') {
+    const { varied, pci } = recordVariedFunction(recorder, device, memory);
+    const transport = await PciDriverTransport.open(new PciLoopback(pci));
+    return { ...parts, transport, varied: varied.variation, notifyForNothing: () => varied.notifyForNothing() };
+  }
+  const varied = new VariedDevice(new DirectTransport(device));
+  varied.onInterrupt = (cause) => recorder.event({ kind: 'interrupt', cause });
+  const transport = recordedTransport(recorder, varied);
+  recordRings(recorder, device, memory);
+  return { ...parts, transport, varied: varied.variation, notifyForNothing: () => varied.notifyForNothing() };
 }
 
 /** A disk with sectors that can be told from each other. */

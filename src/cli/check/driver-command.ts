@@ -7,6 +7,8 @@ import { LinuxBench } from './linux-bench.ts';
 import { prepareOwnDriver } from './own-driver.ts';
 import type { CheckCase, NamedCase } from './run-cases.ts';
 
+/** The command line's names of the ways from a driver of ours. */
+const WAYS: Readonly<Record<string, 'direct' | 'pci'>> = { loopback: 'direct', pci: 'pci' };
 /** Longer than any case takes. */
 const LIMIT_MS = 60_000;
 const GUEST_LIMIT_MS = 240_000;
@@ -15,10 +17,10 @@ export function driverCommand(parent: Command): void {
   const command = parent
     .command('driver')
     .addArgument(
-      new Argument('<driver>', 'loopback: the one of this project; linux: the one of a Linux guest in v86').choices([
-        'loopback',
-        'linux',
-      ]),
+      new Argument(
+        '<driver>',
+        'loopback, pci: the one of this project, over calls or registers; linux: the one of a Linux guest in v86',
+      ).choices([...Object.keys(WAYS), 'linux']),
     )
     .description('play the device, lawful or failing, and judge a block driver')
     .addHelpText(
@@ -27,13 +29,13 @@ export function driverCommand(parent: Command): void {
 Linux has its drivers of contrib/linux, which are built here with gcc and make, over PCI; the options of a guest are for it.`,
     );
   addGuestOptions(addCheckOptions(command)).action(async (driver: string, options: CaseOptions & GuestOptions) => {
-    await (driver === 'linux' ? checkLinux(options) : checkOwnDriver(options));
+    await (driver === 'linux' ? checkLinux(options) : checkOwnDriver(driver, options));
   });
 }
 
-function checkOwnDriver(options: CaseOptions): Promise<void> {
-  const subject = { role: 'driver', way: 'loopback', title: 'The block driver over loopback' } as const;
-  return check({ ...subject, limitMs: LIMIT_MS }, casesWith(RINGS, prepareOwnDriver), options);
+function checkOwnDriver(way: string, options: CaseOptions): Promise<void> {
+  const cases = casesWith(RINGS, (driverCase, offer) => prepareOwnDriver(WAYS[way]!, driverCase, offer));
+  return check({ role: 'driver', way, title: `The block driver over ${way}`, limitMs: LIMIT_MS }, cases, options);
 }
 
 /** Its kernel does not use buffers in order. */

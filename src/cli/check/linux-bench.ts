@@ -4,17 +4,15 @@ import { BlockDevice } from '../../devices/block/device.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { type StartOptions, startMachine } from '../../machine/ready-state.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
-import { recordedType, recordRings } from '../../record/device.ts';
+import { recordedType } from '../../record/device.ts';
 import { Recorder, TraceLines } from '../../record/recorder.ts';
-import { placesOf, recordedFunction } from '../../record/transports.ts';
 import { Feature, featureSet } from '../../spec/features.ts';
-import { ioLayout, PciDevice } from '../../transports/pci/device.ts';
 import type { PciFunction } from '../../transports/pci/function.ts';
 import { makeDisk, SECTORS } from './bench.ts';
 import type { DriverBench, DriverCase } from './driver-case.ts';
 import { LinuxDriver } from './linux-driver.ts';
 import type { CheckCase } from './run-cases.ts';
-import { VariedFunction } from './varied-function.ts';
+import { recordVariedFunction, type VariedFunction } from './varied-function.ts';
 
 /** Bits of the device that a case has only if it asks for them. */
 const ON_REQUEST = featureSet(Feature.RING_PACKED);
@@ -34,17 +32,9 @@ export class LinuxBench {
     const type = new BlockDevice(this.#behind.disk);
     const recorder = new Recorder({ transport: 'pci', device: type.deviceId }, this.#lines, systemClock);
     this.#device = new Device(recordedType(recorder, type), memory, { offer: [Feature.RING_PACKED] });
-    recordRings(recorder, this.#device, memory);
-    this.#device.observer = {
-      usedNotified: (queue) => recorder.event({ kind: 'interrupt', cause: 'used', queue }),
-      configNotified: () => recorder.event({ kind: 'interrupt', cause: 'config' }),
-    };
-    this.#function = new VariedFunction(new PciDevice(this.#device, { layout: ioLayout }));
-    this.#function.onNothing = () => {
-      recorder.event({ kind: 'interrupt', cause: 'used' });
-      recorder.event({ kind: 'interrupt', cause: 'config' });
-    };
-    this.#pci = recordedFunction(recorder, this.#function, placesOf(ioLayout.structures));
+    const { varied, pci } = recordVariedFunction(recorder, this.#device, memory);
+    this.#function = varied;
+    this.#pci = pci;
   }
 
   /** Starts a guest with the disk for this work, and ends it. */

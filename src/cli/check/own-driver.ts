@@ -47,8 +47,12 @@ class OwnDriver implements DriverUnderTest {
 }
 
 /** A driver of ours and its device, for one case. */
-export function prepareOwnDriver({ run }: DriverCase, offer: readonly number[]): CheckCase {
-  const bench = makeVariedBench({ offer });
+export async function prepareOwnDriver(
+  way: 'direct' | 'pci',
+  { run }: DriverCase,
+  offer: readonly number[],
+): Promise<CheckCase> {
+  const bench = await makeVariedBench(way, { offer });
   const driver = new BlockDriver(bench.transport, bench.allocator, { queueSize: 16, resetLimitMs: 100 });
   return { trace: bench.trace, run: () => run(new OwnDriver(driver), bench) };
 }

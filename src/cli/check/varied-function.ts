@@ -1,8 +1,32 @@
+import type { Device } from '../../device/device.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { recordRings } from '../../record/device.ts';
+import type { Recorder } from '../../record/recorder.ts';
+import { placesOf, recordedFunction } from '../../record/transports.ts';
 import type { AccessWidth } from '../../spec/access-width.ts';
 import { Isr, PciCommon } from '../../spec/pci.ts';
-import { ioLayout, type PciDevice } from '../../transports/pci/device.ts';
+import { ioLayout, PciDevice } from '../../transports/pci/device.ts';
 import type { PciBar, PciFunction } from '../../transports/pci/function.ts';
 import { Variation } from './variation.ts';
+
+/** A device as its driver is to see it over PCI, with a recorder between the two: what the driver sees is what counts. */
+export function recordVariedFunction(
+  recorder: Recorder,
+  device: Device,
+  memory: GuestMemory,
+): { readonly varied: VariedFunction; readonly pci: PciFunction } {
+  recordRings(recorder, device, memory);
+  device.observer = {
+    usedNotified: (queue) => recorder.event({ kind: 'interrupt', cause: 'used', queue }),
+    configNotified: () => recorder.event({ kind: 'interrupt', cause: 'config' }),
+  };
+  const varied = new VariedFunction(new PciDevice(device, { layout: ioLayout }));
+  varied.onNothing = () => {
+    recorder.event({ kind: 'interrupt', cause: 'used' });
+    recorder.event({ kind: 'interrupt', cause: 'config' });
+  };
+  return { varied, pci: recordedFunction(recorder, varied, placesOf(ioLayout.structures)) };
+}
 
 const { common, isr, notify } = ioLayout.structures;
 const STATUS = common.offset + PciCommon.DEVICE_STATUS;
