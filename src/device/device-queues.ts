@@ -98,17 +98,17 @@ export class DeviceQueues implements QueueService {
 
   /** Chains of a life before the last reset that were not handed back yet: until they are, no queue is served. */
   get orphans(): number {
-    return this.#allWait ? this.#orphaned : 0;
+    return this.#allWait ? this.#orphaned() : 0;
   }
 
   /** Chains in processing, orphans included. */
   get inFlight(): number {
-    let sum = this.#orphaned;
+    let sum = this.#orphaned();
     for (const slot of this.slots) sum += slot.taken;
     return sum;
   }
 
-  get #orphaned(): number {
+  #orphaned(): number {
     let sum = this.#orphans.count;
     for (const slot of this.slots) sum += slot.orphans.count;
     return sum;
@@ -143,7 +143,7 @@ export class DeviceQueues implements QueueService {
 
   closeAll(): void {
     for (const slot of this.slots) slot.close(this.#orphans);
-    this.#allWait = this.#orphaned > 0;
+    this.#allWait = this.#orphaned() > 0;
   }
 
   stop(slot: QueueSlot, waiter: StopWaiter): void {
@@ -279,7 +279,7 @@ export class DeviceQueues implements QueueService {
   #orphanEnded(chain: Chain): void {
     chain.orphans!.count--;
     chain.orphans = undefined;
-    if (this.#orphaned === 0) this.#allWait = false;
+    if (this.#orphaned() === 0) this.#allWait = false;
     this.#hooks.ended();
     this.scan();
   }

@@ -85,12 +85,14 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (state?.format === 'packed' && state.taken !== undefined) this.#goOn(state.taken);
   }
 
+  // Methods: a private getter is a call into the engine each time.
+
   /** The wrap counters, as 0 or 1. */
-  get #availableWrap(): number {
+  #availableWrap(): number {
     return this.#availableMarks === PackedFlag.AVAILABLE ? 1 : 0;
   }
 
-  get #usedWrap(): number {
+  #usedWrap(): number {
     return this.#usedMarks === 0 ? 0 : 1;
   }
 
@@ -99,7 +101,7 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   /** Descriptors that are taken and not used yet, of which there are some: those between the two positions. */
-  get #held(): number {
+  #held(): number {
     const between = this.#availableNext - this.#usedNext;
     return between > 0 ? between : between + this.size;
   }
@@ -113,7 +115,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     const chain = this.#pool.at(-1) ?? this.#spare();
     chain.clear(0);
     this.#walk(chain, flags);
-    if (this.#taken > 0 && this.#held + chain.slots > this.size) {
+    if (this.#taken > 0 && this.#held() + chain.slots > this.size) {
       throw new ProtocolError('packed.driver.desc.count', `more than ${this.size} descriptors are available at once`);
     }
     this.#taking(chain);
@@ -159,13 +161,13 @@ export class PackedDeviceQueue implements DeviceQueue {
     const flags = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.FLAGS);
     if (!this.#features.eventIdx || flags !== EventFlag.DESCRIPTOR) return flags !== EventFlag.DISABLE;
     const event = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.POSITION);
-    return packedEventPassed(event, this.#usedNext, this.#usedWrap, count, this.size);
+    return packedEventPassed(event, this.#usedNext, this.#usedWrap(), count, this.size);
   }
 
   arm(): boolean {
     if (this.#closed) return false;
     if (this.#memory.generation !== this.#generation) this.#locate();
-    const position = this.#availableNext | (this.#availableWrap << 15);
+    const position = this.#availableNext | (this.#availableWrap() << 15);
     // Without EVENT_IDX the structure stays as the driver made it, all zero: this device always wants kicks.
     if (this.#features.eventIdx && this.#armedAt !== position) {
       storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.POSITION, position);
@@ -183,7 +185,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       const available = (flags & PackedFlag.AVAILABLE) !== 0 ? 1 : 0;
       const used = (flags & PackedFlag.USED) !== 0 ? 1 : 0;
       // The counter of the round in which this device passed the descriptor: used under another one it was not by us.
-      const round = index < this.#usedNext ? this.#usedWrap : this.#usedWrap ^ 1;
+      const round = index < this.#usedNext ? this.#usedWrap() : this.#usedWrap() ^ 1;
       const foreign = available === used && used !== round;
       // A descriptor in the middle of a chain keeps its flags; the one that was written keeps them until it is available again.
       const undone = index === this.#lastUsed && available === round && used !== round;
@@ -205,9 +207,9 @@ export class PackedDeviceQueue implements DeviceQueue {
     return {
       format: 'packed',
       availableNext: this.#availableNext,
-      availableWrap: this.#availableWrap,
+      availableWrap: this.#availableWrap(),
       usedNext: this.#usedNext,
-      usedWrap: this.#usedWrap,
+      usedWrap: this.#usedWrap(),
     };
   }
 

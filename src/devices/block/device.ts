@@ -31,8 +31,9 @@ export class BlockDevice implements DeviceType {
   readonly disk: Disk;
 
   readonly #options: BlockDeviceOptions;
-  readonly #owner: ExecutionOwner;
-  readonly #limits: BlockLimits;
+  // Looked at for each request: plain values, where getters would be calls.
+  readonly #owner: ExecutionOwner & { writeThrough: boolean };
+  readonly #limits: BlockLimits & { capacitySectors: number };
   readonly #pool: Execution[] = [];
   #port!: DevicePort;
   /** VIRTIO_BLK_F_CONFIG_WCE and FLUSH were negotiated. */
@@ -52,27 +53,19 @@ export class BlockDevice implements DeviceType {
     this.#options = options;
     this.queues = Array.from({ length: count }, () => ({ maxSize, taking: 'eager' as const }));
     this.features = offeredFeatures(disk, options);
-    const device = this;
     this.#owner = {
       disk,
-      get writeThrough() {
-        return device.#writeThrough;
-      },
+      writeThrough: disk.supports.flush,
       finished: (execution, chain, written) => {
         this.#pool.push(execution);
         this.#port.complete(execution.queue, chain, written);
       },
       failed: (operation, error) => options.onDiskError?.(operation, error),
     };
-    this.#limits = {
-      get capacitySectors() {
-        return disk.capacitySectors;
-      },
-      readOnly: disk.readOnly,
-      ...disk.supports,
-      maxRanges: MAX_RANGES,
-      maxRangeSectors: MAX_RANGE_SECTORS,
-    };
+    const { capacitySectors, readOnly, supports } = disk;
+    const { flush, discard, writeZeroes } = supports;
+    const [maxRanges, maxRangeSectors] = [MAX_RANGES, MAX_RANGE_SECTORS];
+    this.#limits = { capacitySectors, readOnly, flush, discard, writeZeroes, maxRanges, maxRangeSectors };
   }
 
   attach(port: DevicePort): void {
@@ -111,24 +104,25 @@ export class BlockDevice implements DeviceType {
   /** Only `writeback` can be written, and only when CONFIG_WCE was negotiated (§5.2.6.2). */
   writeConfig(offset: number, bytes: Uint8Array): void {
     const value = bytes[BlockConfig.WRITEBACK - offset];
-    if (this.#cacheSwitchable && value !== undefined) this.#writeback = value !== 0;
+    if (this.#cacheSwitchable && value !== undefined) this.#setWriteback(value !== 0);
   }
 
   negotiated(features: FeatureSet): void {
     this.#remember(features);
     // §5.2.5.2: with CONFIG_WCE but without FLUSH the cache starts as writethrough.
-    this.#writeback = this.#flushNegotiated;
+    this.#setWriteback(this.#flushNegotiated);
   }
 
   process(queue: number, chain: Chain): void {
     const execution = this.#pool.pop() ?? new Execution(this.#owner);
+    this.#limits.capacitySectors = this.disk.capacitySectors;
     parse(chain, this.#limits, execution.parsed);
     execution.begin(queue, chain);
   }
 
   reset(): void {
     this.#remember(0n);
-    this.#writeback = true;
+    this.#setWriteback(true);
   }
 
   save(): unknown {
@@ -140,7 +134,7 @@ export class BlockDevice implements DeviceType {
     if (typeof writeback !== 'boolean')
       throw new StateError('the saved block device does not say which cache mode it was in');
     this.#remember(features);
-    this.#writeback = writeback;
+    this.#setWriteback(writeback);
   }
 
   #remember(features: FeatureSet): void {
@@ -149,9 +143,10 @@ export class BlockDevice implements DeviceType {
   }
 
   /** §5.2.6.2: a driver that cannot flush relies on every completed write. */
-  get #writeThrough(): boolean {
-    if (!this.disk.supports.flush) return false;
-    return this.#cacheSwitchable ? !this.#writeback : !this.#flushNegotiated;
+  #setWriteback(writeback: boolean): void {
+    this.#writeback = writeback;
+    const wanted = this.#cacheSwitchable ? !writeback : !this.#flushNegotiated;
+    this.#owner.writeThrough = this.disk.supports.flush && wanted;
   }
 }
 
