@@ -176,9 +176,19 @@ export class Session {
   #advance(value: number, known: number): void {
     if (this.driver === 'unknown' || this.driver === 'reset') this.driver = 'initializing';
     if (this.device === 'unknown' || this.device === 'reset') this.device = 'initializing';
-    if (this.driver === 'initializing') this.#initialize(value, known);
-    else if (this.driver === 'running') this.#suspend(value);
-    else if ((value & DRIVER_OK) !== 0) this.#resume();
+    if (this.driver === 'initializing') {
+      this.#initialize(value, known);
+      return;
+    }
+    const { device, driver } = this;
+    const suspends = (value & SUSPEND) !== 0 && this.has(Feature.SUSPEND);
+    const resumes = (value & DRIVER_OK) !== 0;
+    // What the device does about a write depends on what it is by then, whether or not its driver has seen that.
+    if (device === 'running' && suspends) this.device = 'suspending';
+    else if (device === 'suspended' && resumes) this.device = 'resuming';
+    if (driver === 'running' && suspends) this.driver = 'suspending';
+    else if (resumes && (driver === 'suspended' || (driver === 'suspending' && device === 'suspended')))
+      this.driver = 'resuming';
   }
 
   #initialize(value: number, known: number): void {
@@ -187,19 +197,6 @@ export class Session {
     if ((value & DRIVER_OK) === 0) return;
     this.driver = 'running';
     if (this.device === 'initializing') this.device = 'running';
-  }
-
-  #suspend(value: number): void {
-    if ((value & SUSPEND) === 0 || !this.has(Feature.SUSPEND)) return;
-    this.driver = 'suspending';
-    if (this.device === 'running') this.device = 'suspending';
-  }
-
-  /** A device that is suspended resumes, whether or not its driver has seen that it was. */
-  #resume(): void {
-    if (this.driver !== 'suspended' && !(this.driver === 'suspending' && this.device === 'suspended')) return;
-    this.driver = 'resuming';
-    if (this.device === 'suspended') this.device = 'resuming';
   }
 
   #reset(): void {

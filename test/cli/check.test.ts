@@ -87,7 +87,7 @@ describe('virtio check device', () => {
     const { ok, rules } = JSON.parse(report);
     expect(ok).toBe(true);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.device'));
-    expect(suspend.length).toBe(13);
+    expect(suspend.length).toBe(14);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
     expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="135" failures="0" skipped="0">');
   });

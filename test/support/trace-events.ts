@@ -126,6 +126,9 @@ export const header = (over: Partial<TraceHeader> = {}): TraceHeader => ({
 export interface RuleTraces {
   readonly pass: readonly TraceEvent[];
   readonly fail: readonly TraceEvent[];
+  /** Other ways to keep it, as far as it is put to the test by them, and to break it. */
+  readonly lawful?: readonly (readonly TraceEvent[])[];
+  readonly alsoFail?: readonly (readonly TraceEvent[])[];
   readonly header?: Partial<TraceHeader>;
   /** Rules that are broken as well where this one is: as a rule the other end's, that had to do something wrong first. */
   readonly alongside?: readonly string[];

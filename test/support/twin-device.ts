@@ -7,7 +7,7 @@ import { SplitDeviceQueue } from '../../src/queue/split-device-queue.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../../src/spec/features.ts';
 import { Status } from '../../src/spec/status.ts';
 
-const { DRIVER_OK, FEATURES_OK, SUSPEND } = Status;
+const { DRIVER_OK, FEATURES_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
 
 /** The one thing that a twin does wrong. */
 export type DeviceFault =
@@ -26,7 +26,10 @@ export type DeviceFault =
   | 'suspends without negotiation'
   | 'offers bit 42'
   | 'uses a buffer twice'
-  | 'resumes without a look at its queue';
+  | 'resumes without a look at its queue'
+  | 'shows a suspend that failed as one that is done'
+  | 'suspends though nobody asks'
+  | 'runs again though nobody asks';
 
 /** Its configuration space: a value of 32 bits, and a byte that the driver may write. */
 export const TwinConfig = { VALUE: 0, KNOB: 4 } as const;
@@ -68,6 +71,7 @@ export class TwinDevice implements DriverTransport {
   writeStatus(value: number): void {
     const status = this.#status;
     if (value === 0) this.#reset();
+    else if ((status & DEVICE_NEEDS_RESET) !== 0) return;
     else if ((status & (DRIVER_OK | SUSPEND)) === 0) this.#initialize(value);
     else if ((status & DRIVER_OK) !== 0 && (value & SUSPEND) !== 0) this.#suspend();
     else if ((status & DRIVER_OK) === 0 && (value & DRIVER_OK) !== 0) this.#resume();
@@ -113,10 +117,13 @@ export class TwinDevice implements DriverTransport {
 
   kick(): void {
     if (!this.#rests) this.#serve();
+    const isRunning = (this.#status & (SUSPEND | DRIVER_OK)) === DRIVER_OK;
+    if (isRunning && this.#is('suspends though nobody asks')) this.#show((this.#status | SUSPEND) & ~DRIVER_OK);
   }
 
   /** What is behind the device has changed. */
   change(value: number): void {
+    if (this.#is('runs again though nobody asks')) this.#show((this.#status | DRIVER_OK) & ~SUSPEND);
     this.tell({ kind: 'config.changed' });
     if (!this.#rests || this.#is('changes its configuration at rest')) this.#value = value;
     if (!this.#rests || this.#is('tells a change at rest')) this.#interruptForConfig();
@@ -147,6 +154,10 @@ export class TwinDevice implements DriverTransport {
     this.#show(this.#status | SUSPEND);
     if (!this.#is('rests with a buffer in processing')) this.#finish();
     if (this.#is('keeps DRIVER_OK')) return;
+    if (this.#is('shows a suspend that failed as one that is done')) {
+      this.#show((this.#status | DEVICE_NEEDS_RESET) & ~DRIVER_OK);
+      return;
+    }
     this.#show(this.#is('zeroes the status') ? SUSPEND : this.#status & ~DRIVER_OK);
     if (this.#is('interrupts at rest')) this.#interrupt();
     if (this.#is('uses buffers at rest')) this.#serve();

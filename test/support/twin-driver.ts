@@ -7,7 +7,7 @@ import { Feature, featureSet } from '../../src/spec/features.ts';
 import { Status } from '../../src/spec/status.ts';
 import { TwinConfig, type TwinDevice } from './twin-device.ts';
 
-const { DRIVER_OK, SUSPEND, FAILED } = Status;
+const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET, FAILED } = Status;
 
 /** What a twin does wrong. Some faults of a device show only when its driver does something wrong, too. */
 export type DriverFault =
@@ -18,7 +18,8 @@ export type DriverFault =
   | 'kicks while suspended'
   | 'writes configuration while suspended'
   | 'does not wait for the resume'
-  | 'waits for an equal byte';
+  | 'waits for an equal byte'
+  | 'asks again while it waits for the resume';
 
 const MOST_READS = 5;
 
@@ -121,6 +122,7 @@ export class TwinDriver {
     }
     this.#write(0x1f);
     if (this.#is('does not wait for the resume')) this.#transport.kick(0);
+    if (this.#is('asks again while it waits for the resume')) this.#write(0x1f);
     await this.#waitFor(DRIVER_OK);
   }
 
@@ -136,6 +138,7 @@ export class TwinDriver {
       const isReached = this.#is('waits for an equal byte')
         ? status === 0x1f
         : (status & (SUSPEND | DRIVER_OK)) === pair;
+      if ((status & DEVICE_NEEDS_RESET) !== 0) break;
       if (isReached) return;
     }
     this.#write(0x1f | FAILED);

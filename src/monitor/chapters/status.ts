@@ -1,3 +1,4 @@
+import { Feature } from '../../spec/features.ts';
 import { describeStatus, Status } from '../../spec/status.ts';
 import type { Requirement } from '../rule.ts';
 import type { Located } from '../trace.ts';
@@ -7,7 +8,9 @@ const { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, SUSPEND, DEVICE_NEEDS_RESET
 /** Bits that only the driver sets, and that it may not take back. */
 const DRIVERS_OWN = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | SUSPEND | FAILED;
 /** Bits that stay until a reset. */
-const LASTING = ACKNOWLEDGE | DRIVER | FEATURES_OK | FAILED;
+const LASTING = ACKNOWLEDGE | DRIVER | FEATURES_OK | DEVICE_NEEDS_RESET | FAILED;
+/** The two bits that say whether the device runs, or is suspended. */
+const PAIR = DRIVER_OK | SUSPEND;
 
 /** Device status field (§2.1). */
 export const status: readonly Requirement[] = [
@@ -160,16 +163,58 @@ export const status: readonly Requirement[] = [
     section: '§2.1',
     level: 'MUST',
     role: 'device',
-    text: 'What the driver has set stays set until a reset; SUSPEND and DRIVER_OK change by suspend and resume alone.',
+    text: 'What is set stays set until a reset; SUSPEND and DRIVER_OK change by suspend and resume alone.',
     check: ({ session, passed, failed }) => {
+      /** The driver has asked when it must not have, and the trace does not show what the device was by then. */
+      let isUnclear = false;
       const look = ({ value }: { readonly value: number }): void => {
         const { shown = 0, device } = session;
         if (value === 0 || shown === 0 || device === 'resetting') return;
         const gone = shown & LASTING & ~value;
-        if (gone === 0) passed();
-        else failed(`${describeStatus(gone)} is gone from the status`, session.deviceSince);
+        const pair = device === 'running' ? DRIVER_OK : SUSPEND;
+        // On the way in and out either bit may change before the other.
+        const isAtHome = (device === 'running' || device === 'suspended') && (shown & PAIR) === pair;
+        if (gone !== 0) failed(`${describeStatus(gone)} is gone from the status`, session.deviceSince);
+        else if (isAtHome && (value & PAIR) !== pair && !isUnclear && (value & DEVICE_NEEDS_RESET) === 0)
+          failed(`${describeStatus(value)} is shown though the driver has not asked for it`, session.deviceSince);
+        else passed();
       };
-      return { 'status.shown': look, 'status.read': look };
+      return {
+        'status.write': ({ value }) => {
+          const { device } = session;
+          const isOnTheWay = device === 'suspending' || device === 'resuming';
+          const mayNot =
+            !isOnTheWay && device !== 'suspended' && !(device === 'running' && session.has(Feature.SUSPEND));
+          if (value === 0) isUnclear = false;
+          else if ((isOnTheWay && (value & PAIR) !== 0) || (mayNot && (value & SUSPEND) !== 0)) isUnclear = true;
+        },
+        'status.shown': look,
+        'status.read': look,
+      };
+    },
+  },
+  {
+    id: 'status.device.stopped',
+    section: '§2.1',
+    level: 'SHOULD NOT',
+    role: 'device',
+    text: 'A device that shows DEVICE_NEEDS_RESET takes no more buffers.',
+    check: ({ session, passed, failed }) => {
+      /** Whether the trace says what is taken. */
+      let isKnown = false;
+      let isBroken = false;
+      return {
+        'buffer.taken': ({ queue, id }) => {
+          isKnown = true;
+          if (session.device !== 'needsReset') return;
+          isBroken = true;
+          failed(`buffer ${id} of queue ${queue} is taken after DEVICE_NEEDS_RESET`, session.deviceSince);
+        },
+        'device.phase': ({ from }) => {
+          if (from === 'needsReset' && isKnown && !isBroken) passed();
+          isBroken = false;
+        },
+      };
     },
   },
 ];

@@ -1,23 +1,11 @@
 import { Feature } from '../../spec/features.ts';
 import { describeStatus, Status } from '../../spec/status.ts';
 import type { Findings, Requirement } from '../rule.ts';
-import type {
-  BufferAvailable,
-  BufferTaken,
-  BufferUsed,
-  ConfigRead,
-  ConfigWrite,
-  Located,
-  StatusRead,
-  StatusShown,
-  StatusWrite,
-} from '../trace.ts';
+import type { ConfigRead, ConfigWrite, Located, StatusRead, StatusShown, StatusWrite } from '../trace.ts';
 import { isEmergencyWrite } from './config.ts';
+import { waitedIsTaken } from './suspend-scan.ts';
 
-const { DRIVER_OK, SUSPEND, FAILED } = Status;
-
-/** Microseconds in which a device that looks into its queues by itself has done so. */
-const PATIENCE_US = 1_000_000;
+const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET, FAILED } = Status;
 
 /** What a device does not do while it is suspended: a failure each time it does, and a pass for each rest without one. */
 function atRest({ session, passed, failed }: Findings): {
@@ -48,22 +36,29 @@ function endsIn(
   way: 'suspending' | 'resuming',
   done: 'suspended' | 'running',
 ): ReturnType<Extract<Requirement, { check: unknown }>['check']> {
+  const opposite = way === 'suspending' ? DRIVER_OK : SUSPEND;
   let request: Located | undefined;
   let read: Located | undefined;
+  /** The driver has asked again: a device that was done by then does the opposite. */
+  let isUnclear = false;
   const stuck = (): void => {
-    if (request !== undefined && read !== undefined) failed(`the device is never ${done}`, request, read);
+    if (request !== undefined && read !== undefined && !isUnclear) failed(`the device is never ${done}`, request, read);
     request = undefined;
   };
   return {
     'status.read': (event) => {
       read = event;
     },
-    // A driver that has waited long enough gives the device up.
-    'status.write': ({ value }) => (value & FAILED) !== 0 && stuck(),
+    'status.write': ({ value }) => {
+      // A driver that has waited long enough gives the device up.
+      if ((value & FAILED) !== 0) stuck();
+      else if (request !== undefined && (value & opposite) !== 0) isUnclear = true;
+    },
     'device.phase': ({ to }) => {
       if (request !== undefined && (to === done || to === 'needsReset')) passed();
       request = to === way ? session.deviceSince : undefined;
       read = undefined;
+      isUnclear = false;
     },
     end: stuck,
   };
@@ -270,9 +265,10 @@ export const suspendDevice: readonly Requirement[] = [
           taken.delete(`${queue}:${id}`);
         },
         'device.phase': ({ from, to }) => {
-          if (to === 'resetting' || to === 'needsReset') taken.clear();
-          if (from !== 'suspending' || to !== 'suspended') return;
           const [first] = taken.values();
+          if (to === 'resetting' || to === 'needsReset') taken.clear();
+          // A suspend that failed may show the same two bits.
+          if (from !== 'suspending' || ((session.shown ?? 0) & (SUSPEND | DRIVER_OK)) !== SUSPEND) return;
           if (first !== undefined) failed('a buffer is still being processed', first, session.deviceSince);
           else if (sawAny) passed();
         },
@@ -309,44 +305,21 @@ export const suspendDevice: readonly Requirement[] = [
       };
     },
   },
+  waitedIsTaken,
   {
-    id: 'suspend.device.scan',
-    section: '§3.4',
-    level: 'SHOULD',
+    id: 'suspend.device.failed',
+    section: '§3.4.2',
+    level: 'SHOULD NOT',
     role: 'device',
-    text: 'What waited in a queue over the rest is taken after it without another kick.',
+    text: 'A suspend that fails is not shown as one that is done, by SUSPEND without DRIVER_OK.',
     check: ({ session, passed, failed }) => {
-      /** What has something for the device to read, by queue and id; other buffers may have to wait for an event. */
-      const waiting = new Map<string, Located<BufferAvailable>>();
-      /** Those of them that were there when the device ran again. */
-      const left = new Map<string, Located<BufferAvailable>>();
-      let since: Located | undefined;
-      const taken = ({ queue, id }: BufferTaken | BufferUsed): void => {
-        waiting.delete(`${queue}:${id}`);
-        if (left.delete(`${queue}:${id}`)) passed();
+      const look = ({ kind, value }: StatusRead | StatusShown): void => {
+        if (session.device !== 'suspending' || (value & DEVICE_NEEDS_RESET) === 0) return;
+        if ((value & (SUSPEND | DRIVER_OK)) !== SUSPEND) passed();
+        // Between two reads it may have been suspended, and failed then.
+        else if (kind === 'status.shown') failed(`${describeStatus(value)} is shown`, session.deviceSince);
       };
-      return {
-        'buffer.available': (event) => {
-          if ((event.readable ?? 0) > 0) waiting.set(`${event.queue}:${event.id}`, event);
-        },
-        'buffer.taken': taken,
-        'buffer.used': taken,
-        kick: ({ queue, time = 0 }) => {
-          const late = time - (since?.time ?? 0) >= PATIENCE_US;
-          for (const [key, buffer] of left) {
-            if (buffer.queue !== queue) continue;
-            if (late) failed(`buffer ${buffer.id} of queue ${queue} has waited for another kick`, buffer, since);
-            left.delete(key);
-          }
-        },
-        'device.phase': ({ from, to }) => {
-          left.clear();
-          if (to === 'resetting') waiting.clear();
-          if (from !== 'resuming' || to !== 'running') return;
-          since = session.deviceSince;
-          for (const [key, buffer] of waiting) left.set(key, buffer);
-        },
-      };
+      return { 'status.read': look, 'status.shown': look };
     },
   },
   {

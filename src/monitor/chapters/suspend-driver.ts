@@ -124,7 +124,10 @@ export const suspendDriver: readonly Requirement[] = [
         if (session.driver === 'resuming')
           failed(`${what} before the device was seen to run again`, session.driverSince);
       };
+      const asksAgain = early('SUSPEND is written');
       return {
+        // To a device that runs already it is a request to suspend.
+        'status.write': ({ value }) => (value & SUSPEND) !== 0 && (value & FAILED) === 0 && asksAgain(),
         kick: early('a queue is kicked'),
         'buffer.available': early('a buffer is made available'),
         'config.write': early('the configuration space is written'),

@@ -178,13 +178,16 @@ describe('each rule', () => {
   it.each(rules.map((rule) => [rule.id, rule] as const))(
     '%s is kept by one trace and broken by the other',
     (id, rule) => {
-      const { pass, fail, header: over, alongside = [] } = traces[id]!;
+      const { pass, lawful = [], fail, alsoFail = [], header: over, alongside = [] } = traces[id]!;
       const kept = judge(pass, over);
       expect(kept.find((verdict) => verdict.rule === rule)!.result).toBe('pass');
-      const broken = judge(fail, over);
-      expect(failed(broken).sort()).toEqual([id, ...alongside].sort());
-      const { failures } = broken.find((verdict) => verdict.rule === rule)!;
-      expect(failures[0]!.events.length).toBeGreaterThan(0);
+      for (const trace of [pass, ...lawful]) expect(failed(judge(trace, over))).not.toContain(id);
+      for (const trace of [fail, ...alsoFail]) {
+        const broken = judge(trace, over);
+        expect(failed(broken).sort()).toEqual([id, ...alongside].sort());
+        const { failures } = broken.find((verdict) => verdict.rule === rule)!;
+        expect(failures[0]!.events.length).toBeGreaterThan(0);
+      }
       expect(isStrict(rule.level) || rule.level.startsWith('SHOULD')).toBe(true);
     },
   );

@@ -54,6 +54,9 @@ describe('twins', () => {
     'offers bit 42': 'features.device.defined',
     'uses a buffer twice': 'split.device.used.id',
     'resumes without a look at its queue': 'suspend.device.scan',
+    'shows a suspend that failed as one that is done': 'suspend.device.failed',
+    'suspends though nobody asks': 'status.device.bits',
+    'runs again though nobody asks': 'status.device.bits',
   };
   /** Some faults show only when the driver has one, too, which is named as well. */
   const provokedBy: Readonly<Record<string, readonly [DriverFault, string]>> = {
@@ -75,6 +78,7 @@ describe('twins', () => {
     ['writes configuration while suspended', 'suspend.driver.5'],
     ['does not wait for the resume', 'suspend.driver.6'],
     ['waits for an equal byte', 'suspend.driver.seen'],
+    ['asks again while it waits for the resume', 'suspend.driver.6'],
   ];
   it('break every rule of the suspend section', () => {
     const named = new Set([...Object.values(ofDevice), ...ofDriver.map(([, rule]) => rule)]);

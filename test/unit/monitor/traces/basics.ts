@@ -13,7 +13,10 @@ import {
   queueReset,
   queueResetRead,
   read,
+  resumes,
+  shown,
   starts,
+  suspends,
   type TracesByRule,
   taken,
   usedBuffer,
@@ -48,6 +51,35 @@ export const statusTraces: TracesByRule = {
   'status.device.bits': {
     pass: [...goesOn(), write(0x1f), read(0x1b)],
     fail: [...goesOn(), write(0x1f), read(0x10)],
+    lawful: [
+      // Either bit first, on the way in and out.
+      [...goesOn(), write(0x1f), read(0x0b), read(0x1b), write(0x1f), read(0x0b), read(0x0f)],
+      // DRIVER_OK is taken a little later.
+      [read(0x0b), write(0x0f), read(0x0b), read(0x0f)],
+      // A driver that writes again while it waits does not know what the device was by then.
+      [...goesOn(), write(0x1f), write(0x1f), read(0x1b), read(0x0f)],
+      [...goesOn(0x1b), write(0x1f), write(0x1f), read(0x0f), read(0x1b)],
+      [...goesOn(0x1b), write(0x1f), shown(0x0f), write(0x1f), shown(0x1f), shown(0x1b)],
+      // Features that are not negotiated, and SUSPEND before DRIVER_OK, are for rules of their own.
+      [...goesOn(0x0f, 28), write(0x1f), read(0x1b)],
+      [...goesOn(0x0b), write(0x1f), read(0x1f), read(0x1b)],
+      // A failure, at rest and not.
+      [...goesOn(0x1b), read(0x5b), write(0), read(0)],
+      [...goesOn(), read(0x4f), write(0), read(0)],
+    ],
+    alsoFail: [
+      [...goesOn(), read(0x1b)],
+      [...goesOn(0x1b), read(0x0f)],
+      [...goesOn(), read(0x0b)],
+      [...goesOn(), read(0x1f)],
+      [...goesOn(0x1b), read(0x0b)],
+      [...goesOn(), ...suspends, ...resumes, read(0x1b)],
+      [...goesOn(0x1b), read(0x5b), read(0x1b)],
+    ],
+  },
+  'status.device.stopped': {
+    pass: [...goesOn(), taken(0), shown(0x4f), configInterrupt, usedBuffer(0), write(0), read(0)],
+    fail: [...goesOn(), shown(0x4f), configInterrupt, taken(0)],
   },
 };
 
