@@ -11,8 +11,8 @@ import { DeviceQueues, type DeviceQueuesHooks, type QueueService } from './devic
 import type { DevicePort, DeviceType } from './device-type.ts';
 import { offeredFeatures, refuseFeatures } from './negotiation.ts';
 import type { QueueSlot } from './queue-slot.ts';
-import { Quiet, type QuietOwner } from './quiet.ts';
-import { type DeviceBody, queueInUse, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
+import { Quiet } from './quiet.ts';
+import { type DeviceBody, ownersOf, queueInUse, type SavedDevice, sealDevice, unsealFor } from './saved-device.ts';
 import { StatusMachine } from './status-machine.ts';
 import type { DeviceObserver, DeviceTransport } from './transport.ts';
 
@@ -223,7 +223,9 @@ export class Device {
     if (!this.#quiet.reached) {
       throw new StateError('a device is saved while it is suspended by its driver or paused by its host');
     }
-    return sealDevice(this, this.#status, this.#config);
+    const saved = sealDevice(this, this.#status, this.#config);
+    this.observer?.saved?.();
+    return saved;
   }
 
   /**
@@ -239,6 +241,7 @@ export class Device {
     );
     this.type.restore?.(body.type ?? undefined, BigInt(`0x${body.accepted}`));
     this.#takeOver(body);
+    this.observer?.restored?.();
     this.#shown();
   }
 
@@ -378,10 +381,7 @@ export class Device {
       slot.restore(queue);
       if (queueInUse(body.state, queue)) this.#queues.open(slot, this.#accepted, queue.positions ?? undefined);
     }
-    const owners: QuietOwner[] = [];
-    if (body.state === 'suspended') owners.push('suspend');
-    if (body.paused) owners.push('pause');
-    this.#quiet.restore(owners);
+    this.#quiet.restore(ownersOf(body));
     this.#update();
   }
 

@@ -3,6 +3,7 @@ import { StateError } from '../spec/fault.ts';
 import { Feature, type FeatureSet, featureBits, hasFeature } from '../spec/features.ts';
 import type { ConfigSpace, ConfigState } from './config-space.ts';
 import type { Device } from './device.ts';
+import type { QuietOwner } from './quiet.ts';
 import { type Sealed, seal, unseal } from './sealed.ts';
 import { consistent, type DeviceState, type StatusMachine } from './status-machine.ts';
 
@@ -61,6 +62,14 @@ export function withoutQueues(saved: unknown): SavedDevice {
 /** Whether a queue of a saved device was in use: enabled, and the device past DRIVER_OK. */
 export function queueInUse(state: DeviceState, queue: SavedQueue): boolean {
   return queue.enabled && state !== 'initializing' && state !== 'needsReset';
+}
+
+/** Who held it, and goes on doing so. */
+export function ownersOf({ state, paused }: DeviceBody): readonly QuietOwner[] {
+  const owners: QuietOwner[] = [];
+  if (state === 'suspended') owners.push('suspend');
+  if (paused) owners.push('pause');
+  return owners;
 }
 
 /** Checks a saved state against the device that is to take it over; `tryQueue` makes one of its queues, or throws. Throws StateError that says what differs. */

@@ -16,6 +16,10 @@ export interface DeviceObserver {
   kicked?(queue: number): void;
   usedNotified?(queue: number): void;
   configNotified?(): void;
+  /** Its state was saved, at rest. */
+  saved?(): void;
+  /** It goes on with a saved state; comes before the status that it shows by that. */
+  restored?(): void;
   /** FEATURES_OK was refused. */
   featuresRefused?(reason: string): void;
   /** The device went to DEVICE_NEEDS_RESET, and why. */

@@ -89,6 +89,9 @@ function nameOf(event: TraceEvent): string {
     case 'status.read':
     case 'status.shown':
       return `${event.kind} ${describeStatus(event.value)}`;
+    case 'saved':
+    case 'restored':
+      return `${event.kind} ${describeStatus(event.status)}${event.paused === true ? ', paused' : ''}`;
     case 'kick':
     case 'queue.enable':
     case 'queue.reset':

@@ -11,6 +11,8 @@ type Tables = (id: number) => string | undefined;
 
 /** What a queue's memory says about buffers. */
 export interface RingReader {
+  /** Where the device will use a buffer next, as in `QueuePositions`. */
+  readonly used: number;
   /** The buffers that came and went by a write to the memory. */
   look(memory: RingBytes, tables?: Tables): readonly (BufferAvailable | BufferUsed)[];
 }
@@ -28,6 +30,10 @@ class SplitReader implements RingReader {
 
   constructor(place: QueuePlace) {
     this.#place = place;
+  }
+
+  get used(): number {
+    return this.#used;
   }
 
   look(memory: RingBytes, tables: Tables = () => undefined): readonly (BufferAvailable | BufferUsed)[] {
@@ -65,6 +71,10 @@ class PackedReader implements RingReader {
 
   constructor(place: QueuePlace) {
     this.#place = place;
+  }
+
+  get used(): number {
+    return this.#used + this.#usedWrap * 0x8000;
   }
 
   look(memory: RingBytes, tables: Tables = () => undefined): readonly (BufferAvailable | BufferUsed)[] {
@@ -143,17 +153,21 @@ export class RingDecoder {
     const areas = format === 'packed' ? packedAreas(place.size) : splitAreas(place.size);
     for (const area of ['descriptor', 'driver', 'device'] as const)
       this.#session.memory.forget(place[area], areas[area]);
-    this.#readers.set(event.queue, ringReader(place, format));
+    const reader = ringReader(place, format);
+    this.#readers.set(event.queue, reader);
+    this.#session.used.set(event.queue, reader.used);
   }
 
   reset(queue: number): void {
     this.#readers.delete(queue);
     this.#session.places.delete(queue);
+    this.#session.used.delete(queue);
   }
 
   resetAll(): void {
     this.#readers.clear();
     this.#session.places.clear();
+    this.#session.used.clear();
   }
 
   /** What a write says about buffers. */
@@ -162,7 +176,11 @@ export class RingDecoder {
     const { queue } = event;
     this.#session.memory.write(event.address, event.bytes);
     const tables: Tables = (id) => this.#session.contentsOf({ queue, id }, 'driver')?.table;
-    return this.#readers.get(queue)?.look(this.#session.memory, tables) ?? [];
+    const reader = this.#readers.get(queue);
+    if (reader === undefined) return [];
+    const events = reader.look(this.#session.memory, tables);
+    this.#session.used.set(queue, reader.used);
+    return events;
   }
 }
 

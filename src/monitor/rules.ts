@@ -11,6 +11,7 @@ import { init } from './chapters/init.ts';
 import { mmioDevice } from './chapters/mmio-device.ts';
 import { mmioDriver } from './chapters/mmio-driver.ts';
 import { mmioOperation } from './chapters/mmio-operation.ts';
+import { move } from './chapters/move.ts';
 import { packed } from './chapters/packed.ts';
 import { pciCommonDevice } from './chapters/pci-common-device.ts';
 import { pciCommonDriver } from './chapters/pci-common-driver.ts';
@@ -42,6 +43,7 @@ export const requirements: readonly Requirement[] = [
   ...init,
   ...suspendDriver,
   ...suspendDevice,
+  ...move,
   ...pciFunction,
   ...pciCommonDevice,
   ...pciCommonDriver,

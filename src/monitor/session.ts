@@ -56,6 +56,8 @@ export class Session {
   /** Where those queues are whose registers the trace has shown, and what is in their memory. */
   readonly places: Map<number, QueuePlace> = new Map();
   readonly memory: RingMemory = new RingMemory();
+  /** How far the device has come in these queues by what is in their rings: what it will use next, as in `QueuePositions`. */
+  readonly used: Map<number, number> = new Map();
   /** Bytes of the device's configuration space as the driver has seen them last, until they may have changed. */
   readonly #config: Map<number, number> = new Map();
   /** What is known to be in buffers that are out. */

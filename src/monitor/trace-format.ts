@@ -50,6 +50,14 @@ const bytes = matching(/^([0-9a-f]{2})*$/, 'bytes in hexadecimal, lower case');
 const features = matching(/^[0-9a-f]{1,32}$/, 'a feature set in hexadecimal, lower case');
 const time = optional((value) => (typeof value === 'number' && value >= 0 ? undefined : 'is microseconds, from 0 on'));
 
+const boolean = oneOf(true, false);
+const state = {
+  status: u8,
+  features,
+  paused: optional(boolean),
+  queues: optional(listOf({ queue: u16, available: u16, used: u16 })),
+};
+
 const SHAPES: { readonly [E in TraceEvent as E['kind']]: ShapeOf<E> } = {
   'status.write': { value: u8 },
   'status.read': { value: u8 },
@@ -79,7 +87,7 @@ const SHAPES: { readonly [E in TraceEvent as E['kind']]: ShapeOf<E> } = {
     at: optional(u16),
   },
   'buffer.taken': { queue: u16, id: u16 },
-  'buffer.used': { queue: u16, id: u16, written: u32, flagged: optional(oneOf(true, false)) },
+  'buffer.used': { queue: u16, id: u16, written: u32, flagged: optional(boolean) },
   'buffer.contents': {
     by: role,
     queue: u16,
@@ -97,8 +105,8 @@ const SHAPES: { readonly [E in TraceEvent as E['kind']]: ShapeOf<E> } = {
     width: anyWidth,
     value: u32,
   },
-  saved: {},
-  restored: { status: u8, features },
+  saved: state,
+  restored: state,
 };
 
 const HEADER: { readonly [Member in keyof TraceHeader]-?: Check } = {
@@ -159,12 +167,23 @@ export class TraceReader {
 function parse(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+function listOf(shape: Shape): Check {
+  return (value) => {
+    if (!Array.isArray(value)) return 'is a list';
+    const wrong = value.map((one) => (isObject(one) ? misfit(one, shape) : 'it is no JSON object'));
+    const at = wrong.findIndex((message) => message !== undefined);
+    return at < 0 ? undefined : `is a list whose ${at + 1}. entry makes sense (${wrong[at]})`;
+  };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function misfit(members: Readonly<Record<string, unknown>>, shape: Shape): string | undefined {

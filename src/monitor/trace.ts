@@ -153,13 +153,28 @@ export interface PciAccess extends RegisterEvent<'pci'> {
   readonly structure: PciStructureName;
 }
 
-/** The device was saved, at rest. */
-export type Saved = Event<'saved'>;
-/** A saved device goes on here, with a status and what was negotiated, in hexadecimal. */
-export interface Restored extends Event<'restored'> {
-  readonly status: number;
-  readonly features: string;
+/**
+ * How far a device has come in a queue: what it will take next, and use next. Free-running indices of a split ring; in a packed
+ * one bit 15 is the wrap counter.
+ */
+export interface QueuePositions {
+  readonly queue: number;
+  readonly available: number;
+  readonly used: number;
 }
+interface StateEvent<Kind extends string> extends Event<Kind> {
+  readonly status: number;
+  /** What was negotiated, in hexadecimal. */
+  readonly features: string;
+  /** Held by its host, which the driver does not see. */
+  readonly paused?: boolean | undefined;
+  /** Of the queues that are in use. */
+  readonly queues?: readonly QueuePositions[] | undefined;
+}
+/** The state of the device was saved. */
+export type Saved = StateEvent<'saved'>;
+/** A saved device goes on, here or elsewhere; or the trace begins in the middle of its life. */
+export type Restored = StateEvent<'restored'>;
 
 /** Everything that can happen between the two ends. */
 export type TraceEvent =

@@ -25,7 +25,7 @@ export interface Seen {
 
 /** Finds what is in the buffers of a queue when they come and when they go. */
 export class BufferWatch {
-  readonly #memory: GuestMemory;
+  memory: GuestMemory;
   readonly #place: QueuePlace;
   readonly #format: RingFormat;
   readonly #reader: RingReader;
@@ -33,7 +33,7 @@ export class BufferWatch {
   readonly #out = new Map<number, readonly ChainDescriptor[]>();
 
   constructor(memory: GuestMemory, place: QueuePlace, format: RingFormat) {
-    this.#memory = memory;
+    this.memory = memory;
     this.#place = place;
     this.#format = format;
     this.#reader = ringReader(place, format);
@@ -99,7 +99,7 @@ export class BufferWatch {
 
   /** Nothing where there is no memory, which is for the device to say. */
   #read(address: number, length: number): readonly number[] {
-    const region = this.#memory.find(address, length);
+    const region = this.memory.find(address, length);
     if (region === undefined) return [];
     return Array.from({ length }, (_, at) => region.bytes[address - region.address + at]!);
   }

@@ -13,6 +13,12 @@ export interface WatchedQueue {
   readonly layout: QueueLayout;
 }
 
+/** Says which queues there are. */
+export interface QueueSource {
+  queues(): readonly WatchedQueue[];
+  isPacked(): boolean;
+}
+
 type AreaName = 'descriptor' | 'driver' | 'device';
 
 interface Area {
@@ -57,24 +63,26 @@ class Snapshot implements RingBytes {
  */
 export class RingWatch {
   readonly #recorder: Recorder;
-  readonly #memory: GuestMemory;
-  readonly #queues: () => readonly WatchedQueue[];
-  readonly #isPacked: () => boolean;
+  #memory: GuestMemory;
+  #source: QueueSource;
   readonly #watched = new Map<number, Watched>();
 
-  constructor(
-    recorder: Recorder,
-    memory: GuestMemory,
-    { queues, isPacked }: { queues: () => readonly WatchedQueue[]; isPacked: () => boolean },
-  ) {
+  constructor(recorder: Recorder, memory: GuestMemory, source: QueueSource) {
     this.#recorder = recorder;
     this.#memory = memory;
-    this.#queues = queues;
-    this.#isPacked = isPacked;
+    this.#source = source;
+  }
+
+  /** The same queues go on elsewhere, in memory that is a copy. What differs there is taken for written. */
+  goOnIn(memory: GuestMemory, source: QueueSource): void {
+    this.look();
+    this.#memory = memory;
+    this.#source = source;
+    for (const { buffers } of this.#watched.values()) buffers.memory = memory;
   }
 
   look(): void {
-    const queues = this.#queues();
+    const queues = this.#source.queues();
     for (const index of this.#watched.keys()) {
       if (!queues.some((queue) => queue.index === index)) this.#watched.delete(index);
     }
@@ -86,7 +94,7 @@ export class RingWatch {
     const key = [size, descriptorArea, driverArea, deviceArea].join();
     let watched = this.#watched.get(index);
     if (watched?.key !== key) {
-      const isPacked = this.#isPacked();
+      const isPacked = this.#source.isPacked();
       const place = { queue: index, size, descriptor: descriptorArea, driver: driverArea, device: deviceArea };
       const buffers = new BufferWatch(this.#memory, place, isPacked ? 'packed' : 'split');
       watched = { key, isPacked, areas: areasOf(layout, isPacked), buffers };

@@ -13,7 +13,7 @@ const HEAD = `# Conformance
 What \`virtio check\` judges of VIRTIO 1.4. Each row is a sentence of the standard, in our words, or, where its id ends in a word, something
 that follows from what the section describes. A rule is a check over a trace; where there is none the row says why a trace cannot show it.
 The column *lives* is what our block, console and entropy drivers and devices get in one life each over each transport, with split and packed
-rings: initialisation, requests, suspends under load, for disks the reset of a queue and a failure; with packed rings, notifications with data.
+rings: initialisation, requests, suspends under load, in which disks and entropy devices go on in other ones, for disks the reset of a queue and a failure; with packed rings, notifications with data.
 \`–\`: no such life puts the rule to the test. A test keeps this file in step with the rules; \`npm run tables\` writes it.
 
 The columns after it are runs of \`virtio check\`, as they came out: how often a rule was put to the test, and what it found if it was broken, **fail**
@@ -29,15 +29,17 @@ async function live(
   way: (typeof recordedWays)[number],
   offer: readonly number[],
 ): Promise<ReadonlyMap<string, Verdict>> {
-  const { device, driver, lines } = await recordBlock(way, {
+  const rig = await recordBlock(way, {
     device: { offer: [...offer, Feature.RING_RESET] },
     driver: { queueSize: 8 },
   });
+  const { driver, lines, move } = rig;
   await driver.initialize();
   for (let round = 0; round < 3; round++) {
     for (let sector = 0; sector < 12; sector++) await driver.write(sector, pattern(512, sector));
     const load = Array.from({ length: 5 }, (_, sector) => driver.read(sector, 512));
     await driver.suspend();
+    move();
     await Promise.all([...load, driver.resume()]);
   }
   await driver.driver.resetQueue(0);
@@ -49,7 +51,7 @@ async function live(
   await driver.driver.reset();
   await driver.initialize();
   await driver.read(0, 512);
-  device.fail(new Error('the disk is gone'));
+  rig.device.fail(new Error('the disk is gone'));
   return judgeLines(lines);
 }
 

@@ -12,7 +12,7 @@ const text = new TextEncoder().encode('a line of text\n');
 /** Is written to in an emergency, prints, is typed at, resized and suspended. */
 export async function liveConsole(way: TraceTransport, offer: readonly number[]): Promise<readonly string[]> {
   const type = new ConsoleDevice({ output: () => undefined });
-  const { transport, allocator, lines } = await recordType(way, type, { offer });
+  const { transport, allocator, lines } = await recordType(way, () => type, { offer });
   const driver = new ConsoleDriver(transport, allocator, { queueSize: 8, receiveBuffers: 4 });
   await driver.initialize();
   await driver.driver.reset();
@@ -33,13 +33,15 @@ export async function liveConsole(way: TraceTransport, offer: readonly number[])
   return lines;
 }
 
+/** Is suspended, moved to another device and resumed. */
 export async function liveEntropy(way: TraceTransport, offer: readonly number[]): Promise<readonly string[]> {
-  const { transport, allocator, lines } = await recordType(way, new EntropyDevice(), { offer });
+  const { transport, allocator, lines, move } = await recordType(way, () => new EntropyDevice(), { offer });
   const driver = new EntropyDriver(transport, allocator, { queueSize: 8 });
   await driver.initialize();
   for (let round = 0; round < 3; round++) {
     const reads = Array.from({ length: 12 }, (_, n) => driver.read(1 + 100 * n));
     await driver.suspend();
+    move();
     await Promise.all([...reads, driver.resume()]);
   }
   await driver.driver.reset();

@@ -29,7 +29,10 @@ import { FakeClock } from './fake-clock.ts';
 export const recordedWays: readonly TraceTransport[] = ['direct', 'pci', 'mmio'];
 
 export interface RecordedRig {
+  /** The one that the driver has to do with now. */
   readonly device: Device;
+  /** Saves the device at rest, and puts another one in its place, which goes on. */
+  move(): void;
   readonly driver: BlockDriver;
   readonly lines: readonly string[];
 }
@@ -37,22 +40,33 @@ export interface RecordedRig {
 /** A device of some type, the way to it, and what is recorded of the two. */
 export async function recordType(
   way: TraceTransport,
-  type: DeviceType,
+  makeType: () => DeviceType,
   options: DeviceOptions & { readonly vectors?: number | undefined } = {},
 ): Promise<{
-  readonly device: Device;
+  /** The one that the driver has to do with now. */
+  readonly device: () => Device;
   readonly transport: DriverTransport;
   readonly allocator: GuestAllocator;
   readonly lines: readonly string[];
+  /** Saves the device at rest, and puts another one in its place, which goes on. */
+  readonly move: () => void;
 }> {
   const memory = GuestMemory.over(new Uint8Array(1 << 20));
   const allocator = new GuestAllocator(memory, 0x1000, 0xff000);
   const trace = new TraceLines();
+  const type = makeType();
   const recorder = new Recorder({ transport: way, device: type.deviceId }, trace, new FakeClock());
-  const device = new Device(recordedType(recorder, type), memory, options);
-  const transport = await connect(recorder, device, way, options.vectors);
-  recordDevice(recorder, device, memory);
-  return { device, transport, allocator, lines: trace.lines };
+  let device = new Device(recordedType(recorder, type), memory, options);
+  const place = placeFor(way, device, options.vectors);
+  const transport = await place.connect(recorder);
+  const recording = recordDevice(recorder, device, memory);
+  const move = (): void => {
+    const next = new Device(recordedType(recorder, makeType()), memory, options);
+    recording.goOnIn(next, memory);
+    place.move(next);
+    device = next;
+  };
+  return { device: () => device, transport, allocator, lines: trace.lines, move };
 }
 
 export async function recordBlock(
@@ -65,18 +79,61 @@ export async function recordBlock(
   } = {},
 ): Promise<RecordedRig> {
   const disk = options.disk ?? new MemoryDisk({ capacitySectors: 2048 });
-  const rig = await recordType(way, new BlockDevice(disk), { ...options.device, vectors: options.vectors });
-  const { device, lines } = rig;
-  return { device, driver: new BlockDriver(rig.transport, rig.allocator, options.driver), lines };
+  const rig = await recordType(way, () => new BlockDevice(disk), { ...options.device, vectors: options.vectors });
+  const driver = new BlockDriver(rig.transport, rig.allocator, options.driver);
+  return {
+    get device() {
+      return rig.device();
+    },
+    driver,
+    lines: rig.lines,
+    move: rig.move,
+  };
 }
 
-async function connect(recorder: Recorder, device: Device, way: TraceTransport, vectors = 0): Promise<DriverTransport> {
-  if (way === 'direct') return recordedTransport(recorder, new DirectTransport(device));
-  if (way === 'mmio') {
-    return (await MmioDriverTransport.open(recordedMmio(recorder, new MmioLoopback(new MmioDevice(device)))))!;
+/** A device that a driver can be connected to, and another one put in its place. */
+interface Place {
+  connect(recorder: Recorder): Promise<DriverTransport>;
+  move(to: Device): void;
+}
+
+function placeFor(way: TraceTransport, device: Device, vectors = 0): Place {
+  if (way === 'direct') {
+    const direct = new DirectTransport(device);
+    let current = device;
+    return {
+      connect: async (recorder) => recordedTransport(recorder, direct),
+      move: (to) => {
+        to.restore(current.save());
+        direct.connect(to);
+        current = to;
+      },
+    };
   }
-  const bus = new PciLoopback(new PciDevice(device, { vectors }));
-  return PciDriverTransport.open(recordedPci(recorder, bus, placesOf(memoryLayout.structures)));
+  if (way === 'mmio') {
+    let current = new MmioDevice(device);
+    const bus = new MmioLoopback(current);
+    return {
+      connect: async (recorder) => (await MmioDriverTransport.open(recordedMmio(recorder, bus)))!,
+      move: (to) => {
+        const next = new MmioDevice(to);
+        next.restore(current.save());
+        bus.connect(next);
+        current = next;
+      },
+    };
+  }
+  let current = new PciDevice(device, { vectors });
+  const bus = new PciLoopback(current);
+  return {
+    connect: (recorder) => PciDriverTransport.open(recordedPci(recorder, bus, placesOf(memoryLayout.structures))),
+    move: (to) => {
+      const next = new PciDevice(to, { vectors });
+      next.restore(current.save());
+      bus.connect(next);
+      current = next;
+    },
+  };
 }
 
 /** Reads a trace as from a file, and judges it. */

@@ -1,4 +1,4 @@
-import type { Role, TraceEvent, TraceHeader } from '../../src/monitor/trace.ts';
+import type { Restored, Role, Saved, TraceEvent, TraceHeader } from '../../src/monitor/trace.ts';
 import type { AccessWidth } from '../../src/spec/access-width.ts';
 import { Feature, type FeatureSet, featureSet } from '../../src/spec/features.ts';
 
@@ -89,6 +89,22 @@ export const goesOn = (status = 0x0f, ...bits: number[]): TraceEvent[] => [
   },
   read(status),
 ];
+
+const NEGOTIATED = featureSet(Feature.VERSION_1, Feature.SUSPEND).toString(16);
+
+/** A device is saved at rest, and goes on. */
+export const saved = (over: Partial<Saved> = {}): TraceEvent => ({
+  kind: 'saved',
+  status: 0x1b,
+  features: NEGOTIATED,
+  ...over,
+});
+export const restored = (over: Partial<Restored> = {}): TraceEvent => ({
+  kind: 'restored',
+  status: 0x1b,
+  features: NEGOTIATED,
+  ...over,
+});
 
 /** From the reset to the last write before FEATURES_OK. */
 export const chooses = (offered: readonly number[] = [], accepted: readonly number[] = offered): TraceEvent[] => [

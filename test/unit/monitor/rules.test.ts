@@ -7,6 +7,7 @@ import { header, type TracesByRule } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { deviceTypeTraces } from './traces/device-types.ts';
 import { mmioTraces } from './traces/mmio.ts';
+import { moveTraces } from './traces/move.ts';
 import { packedTraces } from './traces/packed.ts';
 import { pciCommonTraces } from './traces/pci-common.ts';
 import { pciFunctionTraces } from './traces/pci-function.ts';
@@ -24,6 +25,7 @@ const traces: TracesByRule = {
   ...splitTraces,
   ...packedTraces,
   ...suspendTraces,
+  ...moveTraces,
   ...mmioTraces,
   ...deviceTypeTraces,
   ...pciNotifyTraces,
