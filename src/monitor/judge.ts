@@ -1,7 +1,6 @@
-import { RegisterDecoder } from './registers.ts';
-import { RingDecoder } from './rings.ts';
+import { Decoder } from './decoder.ts';
 import { type Check, type Fact, type Findings, type Level, levelIn, type Rule } from './rule.ts';
-import { Session } from './session.ts';
+import type { Session } from './session.ts';
 import type { Located, TextVersion, TraceEvent, TraceHeader } from './trace.ts';
 
 /** A rule was broken: what was done, and the events that show it, in their order. */
@@ -37,26 +36,26 @@ interface Running {
  * out. It knows only what the trace says, and the standard's numbers: never the code that is judged.
  */
 export class Judge {
-  readonly session: Session;
-  readonly #registers: RegisterDecoder;
-  readonly #rings: RingDecoder;
+  readonly #decoder: Decoder;
   readonly #running: readonly Running[];
   #current: Located | undefined;
 
   constructor(header: TraceHeader, rules: readonly Rule[], text: TextVersion = header.text ?? '1.4') {
-    this.session = new Session(header);
-    this.#registers = new RegisterDecoder(this.session);
-    this.#rings = new RingDecoder(this.session);
+    this.#decoder = new Decoder(header);
     this.#running = rules.flatMap((rule) => {
       const level = levelIn(rule, text);
       return level === undefined ? [] : [this.#start(rule, level)];
     });
   }
 
+  get session(): Session {
+    return this.#decoder.session;
+  }
+
   /** The next event, in line `line` of the trace. */
   follow(event: TraceEvent, line: number): void {
     this.#take({ ...event, line });
-    for (const derived of this.#derive(event)) this.#take({ ...derived, line });
+    for (const derived of this.#decoder.derive(event)) this.#take({ ...derived, line });
   }
 
   /** The trace is over: what it says about each rule, in their order. */
@@ -95,24 +94,13 @@ export class Judge {
     const { device, driver } = this.session;
     this.#current = located;
     this.#tell(located);
-    this.session.follow(located);
-    if (located.kind === 'queue.enable') this.#rings.enable(located);
-    else if (located.kind === 'queue.reset') this.#rings.reset(located.queue);
-    else if (located.kind === 'status.write' && located.value === 0) this.#rings.resetAll();
+    this.#decoder.take(located);
     if (this.session.driver !== driver) {
       this.#tell({ kind: 'driver.phase', from: driver, to: this.session.driver, line });
     }
     if (this.session.device !== device) {
       this.#tell({ kind: 'device.phase', from: device, to: this.session.device, line });
     }
-  }
-
-  /** What an event means, where it is an access to something. */
-  #derive(event: TraceEvent): readonly TraceEvent[] {
-    if (event.kind === 'memory') return this.#rings.decode(event);
-    if (event.kind !== 'mmio' && event.kind !== 'pci') return [];
-    const meaning = this.#registers.decode(event);
-    return meaning === undefined ? [] : [meaning];
   }
 
   #tell(fact: Located<Fact>): void {

@@ -1,6 +1,6 @@
-import { describeStatus } from '../spec/status.ts';
-import { Session } from './session.ts';
-import type { Located, Role, TraceEvent, TraceHeader } from './trace.ts';
+import { Decoder } from './decoder.ts';
+import { nameOf } from './event-names.ts';
+import type { Role, TraceEvent, TraceHeader } from './trace.ts';
 
 /** One entry of the Trace Event format, as ui.perfetto.dev and chrome://tracing read it. */
 export interface PerfettoEvent {
@@ -31,42 +31,50 @@ const BY_DEVICE: ReadonlySet<TraceEvent['kind']> = new Set([
 ] as const);
 
 /**
- * A trace as a picture: the phases of both ends as slices, everything that happens as moments. An event without a time comes
- * a microsecond after the one before.
+ * A trace as a picture: the phases of both ends as slices, everything that happens as moments. An access to a register is shown
+ * as what it means, if it means anything by itself. An event without a time comes a microsecond after the one before.
  */
 export class PerfettoExport {
   readonly events: PerfettoEvent[] = Object.entries(ROWS).map(([name, tid]) => {
     return { name: 'thread_name', ph: 'M', ts: 0, pid: 1, tid, args: { name } };
   });
-  readonly #session: Session;
+  readonly #decoder: Decoder;
   readonly #since: Record<Role, number> = { device: 0, driver: 0 };
   #now = 0;
 
   constructor(header: TraceHeader) {
-    this.#session = new Session(header);
+    this.#decoder = new Decoder(header);
   }
 
   follow(event: TraceEvent, line: number): void {
-    const located: Located = { ...event, line };
     this.#now = event.time ?? this.#now + 1;
-    const { device, driver } = this.#session;
-    this.#session.follow(located);
+    const { session } = this.#decoder;
+    const { device, driver } = session;
+    this.#decoder.take({ ...event, line });
+    const meant = this.#decoder.derive(event);
+    for (const derived of meant) this.#decoder.take({ ...derived, line });
     this.#phase('device', device);
     this.#phase('driver', driver);
-    const { kind, time: _, ...args } = located;
-    const tid = ROWS[doneBy(event)];
-    this.events.push({ name: nameOf(event), ph: 'i', s: 't', ts: this.#now, pid: 1, tid, args: { kind, ...args } });
+    const isRegister = event.kind === 'mmio' || event.kind === 'pci';
+    if (!isRegister || meant.length === 0) this.#moment(event, { line });
+    for (const derived of meant) this.#moment(derived, isRegister ? { line, register: event } : { line });
   }
 
   /** The trace is over: the document. */
   end(): { readonly traceEvents: readonly PerfettoEvent[]; readonly displayTimeUnit: 'ms' } {
-    this.#slice('device', this.#session.device);
-    this.#slice('driver', this.#session.driver);
+    this.#slice('device', this.#decoder.session.device);
+    this.#slice('driver', this.#decoder.session.driver);
     return { traceEvents: this.events, displayTimeUnit: 'ms' };
   }
 
+  #moment(event: TraceEvent, more: Readonly<Record<string, unknown>>): void {
+    const { time: _, ...args } = event;
+    const tid = ROWS[doneBy(event)];
+    this.events.push({ name: nameOf(event), ph: 'i', s: 't', ts: this.#now, pid: 1, tid, args: { ...args, ...more } });
+  }
+
   #phase(of: Role, before: string): void {
-    if (this.#session[of] === before) return;
+    if (this.#decoder.session[of] === before) return;
     this.#slice(of, before);
     this.#since[of] = this.#now;
   }
@@ -81,29 +89,4 @@ export class PerfettoExport {
 function doneBy(event: TraceEvent): Role {
   if (event.kind === 'memory' || event.kind === 'buffer.contents') return event.by;
   return BY_DEVICE.has(event.kind) ? 'device' : 'driver';
-}
-
-function nameOf(event: TraceEvent): string {
-  switch (event.kind) {
-    case 'status.write':
-    case 'status.read':
-    case 'status.shown':
-      return `${event.kind} ${describeStatus(event.value)}`;
-    case 'saved':
-    case 'restored':
-      return `${event.kind} ${describeStatus(event.status)}${event.paused === true ? ', paused' : ''}`;
-    case 'kick':
-    case 'queue.enable':
-    case 'queue.reset':
-      return `${event.kind} ${event.queue}`;
-    case 'interrupt':
-      return event.queue === undefined ? event.cause : `${event.cause} ${event.queue}`;
-    case 'buffer.available':
-    case 'buffer.taken':
-    case 'buffer.used':
-    case 'buffer.contents':
-      return `${event.kind} ${event.queue}:${event.id}`;
-    default:
-      return event.kind;
-  }
 }

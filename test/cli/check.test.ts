@@ -1,5 +1,6 @@
 /** `virtio check trace`: the verdicts, in every form, and what is no trace. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../src/monitor/trace.ts';
 import { formatLine } from '../../src/monitor/trace-format.ts';
@@ -69,10 +70,21 @@ describe('virtio check trace', () => {
   });
 });
 
+/** A picture of each case, with phases of both ends, but where one of them has none. */
+function expectPictures(path: string, cases: number): void {
+  const pictures = readdirSync(path).map((name) => JSON.parse(readFileSync(join(path, name), 'utf8')));
+  expect(pictures.length).toBe(cases);
+  const rowsOf = ({ traceEvents }: { traceEvents: { ph: string; tid: number }[] }): number[] =>
+    traceEvents.filter(({ ph }) => ph === 'X').map(({ tid }) => tid);
+  expect(pictures.filter((picture) => !rowsOf(picture).includes(1) || !rowsOf(picture).includes(3))).toEqual([]);
+}
+
 describe('virtio check device', () => {
   it.each(['loopback', 'pci', 'mmio'])('judges our devices over %s', async (way) => {
     const [json, xml] = [folder.path(`${way}.json`), folder.path(`${way}.xml`)];
-    const { code, stdout, stderr } = await virtio(['check', 'device', way, '--json', json, '--junit', xml]);
+    const pictures = folder.path(`pictures-${way}`);
+    const options = ['--json', json, '--junit', xml, '--perfetto', pictures];
+    const { code, stdout, stderr } = await virtio(['check', 'device', way, ...options]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
       failed: '135 cases, 0 failed',
@@ -90,6 +102,7 @@ describe('virtio check device', () => {
     expect(suspend.length).toBe(14);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
     expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="135" failures="0" skipped="0">');
+    expectPictures(pictures, 135);
   });
 
   it('knows the ways that there are', async () => {
@@ -105,7 +118,9 @@ describe('virtio check driver', () => {
   ])('judges our block driver over %s, with lawful devices and failing ones, and keeps the traces', async (...of) => {
     const [way, file, name] = of;
     const [json, traces] = [folder.path(`driver-${way}.json`), folder.path(`traces-${way}`)];
-    const { code, stdout } = await virtio(['check', 'driver', way, '--json', json, '--traces', traces]);
+    const pictures = folder.path(`pictures-driver-${way}`);
+    const options = ['--json', json, '--traces', traces, '--perfetto', pictures];
+    const { code, stdout } = await virtio(['check', 'driver', way, ...options]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
       failed: '54 cases, 0 failed',
@@ -114,6 +129,7 @@ describe('virtio check driver', () => {
     keepVerdicts(file, { name, role: 'driver', command: `virtio check driver ${way}` }, report);
     const { rules } = JSON.parse(report);
     expect((await virtio(['check', 'trace', `${traces}/case-005.jsonl`])).code).toBe(0);
+    expectPictures(pictures, 54);
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.driver'));
     expect(suspend.length).toBe(7);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);

@@ -24,6 +24,7 @@ export function addCheckOptions(command: Command): Command {
     .option('--json [file]', 'write the report as JSON (standard output without a file)', fileName)
     .option('--junit <file>', 'write the report as JUnit XML', fileName)
     .option('--traces <folder>', 'keep the trace of each case, for virtio check trace', fileName)
+    .option('--perfetto <folder>', 'write the trace of each case for ui.perfetto.dev', fileName)
     .addHelpText(
       'after',
       `

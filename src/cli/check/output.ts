@@ -1,5 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PerfettoExport } from '../../monitor/perfetto.ts';
+import { TraceReader } from '../../monitor/trace-format.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { ExitCode } from '../exit-code.ts';
 import { requireWritable } from '../output-file.ts';
@@ -13,14 +15,16 @@ export interface OutputOptions {
   readonly json?: JsonTarget;
   readonly junit?: string;
   readonly traces?: string;
+  readonly perfetto?: string;
 }
 
 /** Throws before any work is done when a report could not be written in the end. */
-export async function prepareOutput({ json, junit: xml, traces }: OutputOptions): Promise<void> {
+export async function prepareOutput({ json, junit: xml, traces, perfetto }: OutputOptions): Promise<void> {
   for (const path of [json, xml]) if (typeof path === 'string') await requireWritable(path);
-  if (traces !== undefined) {
-    await mkdir(traces, { recursive: true }).catch((cause: Error) => {
-      throw new TransportError(`cannot make the folder ${traces}: ${cause.message}`, { cause });
+  for (const folder of [traces, perfetto]) {
+    if (folder === undefined) continue;
+    await mkdir(folder, { recursive: true }).catch((cause: Error) => {
+      throw new TransportError(`cannot make the folder ${folder}: ${cause.message}`, { cause });
     });
   }
 }
@@ -31,7 +35,12 @@ export async function writeCheck(title: string, report: CheckReport, options: Ou
   const plain = { ok, text, cases: cases.map(({ trace: _, ...rest }) => rest), rules };
   await writeReport(options.json, plain);
   if (options.junit !== undefined) await save(options.junit, junit(title, rules, cases));
-  if (options.traces !== undefined) await saveTraces(options.traces, cases);
+  if (options.traces !== undefined) {
+    await saveEach(options.traces, cases, 'jsonl', (trace) => `${trace.join('\n')}\n`);
+  }
+  if (options.perfetto !== undefined) {
+    await saveEach(options.perfetto, cases, 'json', (trace) => JSON.stringify(pictureOf(trace)));
+  }
   if (options.json !== true) process.stdout.write(`${checkTable(report)}\n`);
   process.exitCode = ok ? ExitCode.OK : ExitCode.FAILED;
 }
@@ -42,11 +51,28 @@ export async function save(file: string, text: string): Promise<void> {
   });
 }
 
-async function saveTraces(folder: string, cases: readonly CaseReport[]): Promise<void> {
+/** A file for each case that was run. */
+async function saveEach(
+  folder: string,
+  cases: readonly CaseReport[],
+  ending: string,
+  textOf: (trace: readonly string[]) => string,
+): Promise<void> {
   for (const [index, { trace }] of cases.entries()) {
-    if (trace.length === 0) continue;
-    await save(join(folder, `${traceName(index)}.jsonl`), `${trace.join('\n')}\n`);
+    if (trace.length > 0) await save(join(folder, `${traceName(index)}.${ending}`), textOf(trace));
   }
+}
+
+/** For a trace of our own, whose lines make sense. */
+function pictureOf(trace: readonly string[]): ReturnType<PerfettoExport['end']> {
+  const reader = new TraceReader();
+  let picture: PerfettoExport | undefined;
+  for (const line of trace) {
+    const event = reader.read(line);
+    if (event !== undefined) picture!.follow(event, reader.line);
+    else if (reader.header !== undefined) picture ??= new PerfettoExport(reader.header);
+  }
+  return picture!.end();
 }
 
 function traceName(index: number): string {
