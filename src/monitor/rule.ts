@@ -44,6 +44,8 @@ interface RequirementText {
   readonly text: string;
   /** The level in the patch, where it is another one; null where that does not have the sentence. */
   readonly inPatch?: Level | null;
+  /** The standard says it otherwise, by another rule. */
+  readonly onlyInPatch?: boolean;
 }
 
 export interface Rule extends RequirementText {
@@ -59,7 +61,8 @@ export interface Unseen extends RequirementText {
 export type Requirement = Rule | Unseen;
 
 /** The level of a requirement in one of the texts; undefined where the text does not have it. */
-export function levelIn({ level, inPatch }: Requirement, text: TextVersion): Level | undefined {
+export function levelIn({ level, inPatch, onlyInPatch = false }: Requirement, text: TextVersion): Level | undefined {
+  if (onlyInPatch) return text === 'v1' ? level : undefined;
   if (text === '1.4' || inPatch === undefined) return level;
   return inPatch ?? undefined;
 }

@@ -57,6 +57,15 @@ export class BufferWatch {
     return { contents: [...answers, ...requests], usedBefore: available.length > 0 ? usedBefore : 0 };
   }
 
+  /** Whether an address is in the device-writable part of a buffer that is out. */
+  mayWrite(address: number): boolean {
+    for (const segments of this.#out.values()) {
+      if (segments.some((segment) => address >= segment.address && address < segment.address + segment.length))
+        return true;
+    }
+    return false;
+  }
+
   #answer(id: number): BufferContents {
     const segments = this.#out.get(id) ?? [];
     const [head, tail] = [this.#first(segments), this.#last(segments)];

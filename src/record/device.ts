@@ -7,12 +7,18 @@ import type { QueueState } from '../queue/device-queue.ts';
 import { Feature, hasFeature } from '../spec/features.ts';
 import type { Recorder } from './recorder.ts';
 import { type QueueSource, RingWatch } from './ring-watch.ts';
+import { SeenMemory } from './seen-memory.ts';
 
-/** Records what is written to the queues of a device of ours, by either end. */
+/** Records what is written to the queues of a device of ours, by either end; and what it reads, where its memory is a `SeenMemory`. */
 export function recordRings(recorder: Recorder, device: Device, memory: GuestMemory): RingWatch {
   const watch = new RingWatch(recorder, memory, queuesOf(device));
   recorder.look = () => watch.look();
+  seeReads(watch, memory);
   return watch;
+}
+
+function seeReads(watch: RingWatch, memory: GuestMemory): void {
+  if (memory instanceof SeenMemory) memory.onRead = (address, length) => watch.deviceReads(address, length);
 }
 
 /** What is recorded of a device. */
@@ -25,6 +31,7 @@ export interface DeviceRecording {
 export function recordDevice(recorder: Recorder, device: Device, memory: GuestMemory): DeviceRecording {
   const watch = recordRings(recorder, device, memory);
   let current = device;
+  let currentMemory = memory;
   const isCurrent = (one: Device): boolean => one === current;
   observe(recorder, device, isCurrent);
   return {
@@ -32,7 +39,10 @@ export function recordDevice(recorder: Recorder, device: Device, memory: GuestMe
       observe(recorder, next, isCurrent, () => {
         if (next === current) return;
         watch.goOnIn(nextMemory, queuesOf(next));
+        if (currentMemory instanceof SeenMemory) currentMemory.onRead = undefined;
+        seeReads(watch, nextMemory);
         current = next;
+        currentMemory = nextMemory;
       });
     },
   };

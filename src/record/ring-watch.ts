@@ -81,7 +81,18 @@ export class RingWatch {
     for (const { buffers } of this.#watched.values()) buffers.memory = memory;
   }
 
+  /** The device has read memory: of a queue, if of any that is watched. */
+  deviceReads(address: number, length: number): void {
+    for (const [queue, { areas, buffers }] of this.#watched) {
+      const isIn = areas.some((area) => address >= area.address && address < area.address + area.length);
+      // Of descriptors as a rule only the flags are read.
+      if (isIn) this.#recorder.deviceReads(queue, address, length, PackedDescriptor.SIZE);
+      else if (buffers.mayWrite(address)) this.#recorder.deviceReads(queue, address, length);
+    }
+  }
+
   look(): void {
+    this.#recorder.tellReads();
     const queues = this.#source.queues();
     for (const index of this.#watched.keys()) {
       if (!queues.some((queue) => queue.index === index)) this.#watched.delete(index);

@@ -1,6 +1,6 @@
 /** docs/conformance.md: every requirement, its rule or why there is none, and what became of it in lives of our own ends. */
 import type { Verdict } from '../../src/monitor/judge.ts';
-import type { Requirement } from '../../src/monitor/rule.ts';
+import { levelIn, type Requirement } from '../../src/monitor/rule.ts';
 import { requirements } from '../../src/monitor/rules.ts';
 import { Feature } from '../../src/spec/features.ts';
 import { liveConsole, liveEntropy } from './recorded-lives.ts';
@@ -12,8 +12,9 @@ const HEAD = `# Conformance
 
 What \`virtio check\` judges of VIRTIO 1.4. Each row is a sentence of the standard, in our words, or, where its id ends in a word, something
 that follows from what the section describes. A rule is a check over a trace; where there is none the row says why a trace cannot show it.
-The column *lives* is what our block, console and entropy drivers and devices get in one life each over each transport, with split and packed
-rings: initialisation, requests, suspends under load, in which disks and entropy devices go on in other ones, for disks the reset of a queue and a failure; with packed rings, notifications with data.
+The column *lives* is how often a rule was put to the test, and kept, by what our block, console and entropy drivers and devices do in one life each
+over each transport, with split and packed rings: initialisation, requests, suspends under load, in which disks and entropy devices go on in other
+ones, for disks the reset of a queue and a failure; with packed rings, notifications with data.
 \`–\`: no such life puts the rule to the test. A test keeps this file in step with the rules; \`npm run tables\` writes it.
 
 The columns after it are runs of \`virtio check\`, as they came out: how often a rule was put to the test, and what it found if it was broken, **fail**
@@ -66,9 +67,10 @@ export async function conformanceDocument(): Promise<string> {
     ),
   );
   const resultOf = (requirement: Requirement): string => {
-    const results = lives.map((verdicts) => verdicts.get(requirement.id)?.result);
-    if (results.includes('fail')) return 'fail';
-    return results.includes('pass') ? 'pass' : '–';
+    const found = lives.flatMap((verdicts) => verdicts.get(requirement.id) ?? []);
+    if (found.some(({ result }) => result === 'fail')) return 'fail';
+    const exercised = found.reduce((sum, verdict) => sum + verdict.exercised, 0);
+    return exercised > 0 ? `${exercised}` : '–';
   };
   const kept = keptVerdicts();
   return [HEAD, summary(), '## Runs', runs(kept), '## Requirements', table(resultOf, kept), ''].join('\n\n');
@@ -106,12 +108,20 @@ function summary(): string {
   return ['| Chapter | Requirements | Rules | Without a rule |', '|---|---|---|---|', ...rows].join('\n');
 }
 
+/** That of the standard, and that of the patch where it is another one. */
+function levels(requirement: Requirement): string {
+  const { level } = requirement;
+  const [now, before] = [levelIn(requirement, '1.4'), levelIn(requirement, 'v1')];
+  if (now === before) return level;
+  return now === undefined ? `v1: ${before}` : `${now}, v1: ${before ?? '–'}`;
+}
+
 function table(resultOf: (requirement: Requirement) => string, kept: readonly Verdicts[]): string {
   const rows = requirements.map((requirement) => {
-    const { id, section, level, text } = requirement;
+    const { id, section, text } = requirement;
     const judged = 'unseen' in requirement ? `no: ${requirement.unseen}` : resultOf(requirement);
     const others = kept.map((verdicts) => cell(verdicts, requirement));
-    return `| ${[`\`${id}\``, section, level, text, judged, ...others].join(' | ')} |`;
+    return `| ${[`\`${id}\``, section, levels(requirement), text, judged, ...others].join(' | ')} |`;
   });
   const head = ['Id', 'Section', 'Level', 'Requirement', 'Lives', ...kept.map(({ name }) => name)];
   return [`| ${head.join(' | ')} |`, '|---'.repeat(head.length).concat('|'), ...rows].join('\n');

@@ -18,6 +18,7 @@ import type { TraceTransport } from '../../src/monitor/trace.ts';
 import { TraceReader } from '../../src/monitor/trace-format.ts';
 import { recordDevice, recordedType } from '../../src/record/device.ts';
 import { Recorder, TraceLines } from '../../src/record/recorder.ts';
+import { SeenMemory } from '../../src/record/seen-memory.ts';
 import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../src/record/transports.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { MmioDevice } from '../../src/transports/mmio/device.ts';
@@ -33,6 +34,8 @@ export interface RecordedRig {
   readonly device: Device;
   /** Saves the device at rest, and puts another one in its place, which goes on. */
   move(): void;
+  /** As the device sees it. */
+  deviceMemory(): SeenMemory;
   readonly driver: BlockDriver;
   readonly lines: readonly string[];
 }
@@ -50,23 +53,28 @@ export async function recordType(
   readonly lines: readonly string[];
   /** Saves the device at rest, and puts another one in its place, which goes on. */
   readonly move: () => void;
+  /** As the device sees it. */
+  readonly deviceMemory: () => SeenMemory;
 }> {
   const memory = GuestMemory.over(new Uint8Array(1 << 20));
   const allocator = new GuestAllocator(memory, 0x1000, 0xff000);
   const trace = new TraceLines();
   const type = makeType();
   const recorder = new Recorder({ transport: way, device: type.deviceId }, trace, new FakeClock());
-  let device = new Device(recordedType(recorder, type), memory, options);
+  let seen = new SeenMemory(memory);
+  let device = new Device(recordedType(recorder, type), seen, options);
   const place = placeFor(way, device, options.vectors);
   const transport = await place.connect(recorder);
-  const recording = recordDevice(recorder, device, memory);
+  const recording = recordDevice(recorder, device, seen);
   const move = (): void => {
-    const next = new Device(recordedType(recorder, makeType()), memory, options);
-    recording.goOnIn(next, memory);
+    const nextMemory = new SeenMemory(memory);
+    const next = new Device(recordedType(recorder, makeType()), nextMemory, options);
+    recording.goOnIn(next, nextMemory);
     place.move(next);
     device = next;
+    seen = nextMemory;
   };
-  return { device: () => device, transport, allocator, lines: trace.lines, move };
+  return { device: () => device, transport, allocator, lines: trace.lines, move, deviceMemory: () => seen };
 }
 
 export async function recordBlock(
@@ -88,6 +96,7 @@ export async function recordBlock(
     driver,
     lines: rig.lines,
     move: rig.move,
+    deviceMemory: rig.deviceMemory,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Restored, Role, Saved, TraceEvent, TraceHeader } from '../../src/monitor/trace.ts';
+import type { Restored, Role, Saved, TextVersion, TraceEvent, TraceHeader } from '../../src/monitor/trace.ts';
 import type { AccessWidth } from '../../src/spec/access-width.ts';
 import { Feature, type FeatureSet, featureSet } from '../../src/spec/features.ts';
 
@@ -60,6 +60,15 @@ export const touch = (by: Role, access: 'read' | 'write' = 'read'): TraceEvent =
   queue: 0,
   address: 0x1000,
   length: 16,
+});
+/** The device reads four bytes that belong to queue 0. */
+export const deviceReads = (address: number): TraceEvent => ({
+  kind: 'memory',
+  by: 'device',
+  access: 'read',
+  queue: 0,
+  address,
+  length: 4,
 });
 export const queueReset = (queue = 0): TraceEvent => ({ kind: 'queue.reset', queue });
 export const queueResetRead = (value: number, queue = 0): TraceEvent => ({ kind: 'queue.reset.read', queue, value });
@@ -146,6 +155,8 @@ export interface RuleTraces {
   readonly lawful?: readonly (readonly TraceEvent[])[];
   readonly alsoFail?: readonly (readonly TraceEvent[])[];
   readonly header?: Partial<TraceHeader>;
+  /** The text that they are judged by; the standard, if not said. */
+  readonly text?: TextVersion;
   /** Rules that are broken as well where this one is: as a rule the other end's, that had to do something wrong first. */
   readonly alongside?: readonly string[];
 }

@@ -12,6 +12,7 @@ import { GuestMemory } from '../../memory/guest-memory.ts';
 import type { TraceTransport } from '../../monitor/trace.ts';
 import { recordDevice, recordedType, recordRings } from '../../record/device.ts';
 import { Recorder, TraceLines } from '../../record/recorder.ts';
+import { SeenMemory } from '../../record/seen-memory.ts';
 import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../record/transports.ts';
 import { FaultyDisk } from '../../storage/faulty-disk.ts';
 import { MemoryDisk } from '../../storage/memory-disk.ts';
@@ -64,7 +65,7 @@ class RefusingBlock extends BlockDevice {
 export async function makeBench(way: TraceTransport, options: DeviceOptions = {}, kind?: WaitingKind): Promise<Bench> {
   const parts = makeParts(way, options, kind);
   const transport = await connect(parts.recorder, parts.device, way);
-  recordDevice(parts.recorder, parts.device, parts.memory);
+  recordDevice(parts.recorder, parts.device, parts.seen);
   return { ...parts, transport };
 }
 
@@ -101,20 +102,21 @@ function makeParts(
   way: TraceTransport,
   options: DeviceOptions,
   kind?: WaitingKind,
-): Omit<Bench, 'transport'> & { readonly recorder: Recorder } {
+): Omit<Bench, 'transport'> & { readonly recorder: Recorder; readonly seen: SeenMemory } {
   const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
+  const seen = new SeenMemory(memory);
   const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
   const { disk, resize } = makeDisk();
   const lines = new TraceLines();
   const block = new RefusingBlock(disk);
   const { type, arrive } = kind === undefined ? { type: block, arrive: () => {} } : waitingType(kind);
   const recorder = new Recorder({ transport: way, device: type.deviceId }, lines, systemClock);
-  const device = new Device(recordedType(recorder, type), memory, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
+  const device = new Device(recordedType(recorder, type), seen, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
   const refuseToWake = (reason: Error | undefined): void => {
     block.refusal = reason;
   };
   const place = { memory, allocator, declined: [], isSector, look: () => recorder.look?.() };
-  return { ...place, recorder, device, disk, resize, refuseToWake, arrive, trace: lines.lines };
+  return { ...place, recorder, seen, device, disk, resize, refuseToWake, arrive, trace: lines.lines };
 }
 
 function isSector(sector: number, bytes: Uint8Array): boolean {

@@ -63,7 +63,7 @@ export const entering: readonly DeviceCase[] = [
   },
   {
     name: 'requests that wait in the ring are done after the resume, without another kick',
-    requirements: ['suspend.device.4', 'suspend.device.10'],
+    requirements: ['suspend.device.4', 'suspend.device.scan'],
     needs: ['held requests'],
     run: async (driver, bench) => {
       await driver.start();

@@ -3,6 +3,7 @@ import { Status } from '../../spec/status.ts';
 import { undefinedBits, unmetNeed } from '../feature-tables.ts';
 import type { Check, Findings, Requirement } from '../rule.ts';
 import type { Located, StatusRead, StatusShown, StatusWrite } from '../trace.ts';
+import { featureSets } from './feature-sets.ts';
 
 const { FEATURES_OK, FAILED } = Status;
 
@@ -111,14 +112,6 @@ export const features: readonly Requirement[] = [
     },
   },
   {
-    id: 'features.driver.6',
-    section: '§2.2.1',
-    level: 'SHOULD',
-    role: 'driver',
-    text: 'Where a feature is missing the driver works without it.',
-    unseen: 'Which features a driver could do without is inside it.',
-  },
-  {
     id: 'features.driver.7',
     section: '§2.2.1',
     level: 'MUST',
@@ -126,14 +119,7 @@ export const features: readonly Requirement[] = [
     text: 'A driver that cannot work without a missing feature sets FAILED and stops.',
     unseen: 'Why a driver stops is inside it, and a trace that ends early looks the same.',
   },
-  {
-    id: 'features.driver.8',
-    section: '§2.2.1',
-    level: 'MUST NOT',
-    role: 'driver',
-    text: 'An unknown bit that is offered is no reason to give up.',
-    unseen: 'The reason is inside the driver; a test has to offer the same with and without such a bit.',
-  },
+  ...featureSets,
   {
     id: 'features.device.1',
     section: '§2.2.2',

@@ -4,9 +4,10 @@ import { type ChainDescriptor, chainIn, segmentsOf } from '../chains.ts';
 import type { Findings, Requirement, Rule } from '../rule.ts';
 import type { Session } from '../session.ts';
 import type { BufferAvailable, Located } from '../trace.ts';
+import { writableIsNotRead } from './buffer-reads.ts';
 import { isMixed, tableRule } from './chain-rules.ts';
 import { availableDescriptorsStay, nextDescriptor, usedDescriptorsStay } from './packed-descriptors.ts';
-import { OWN_BUFFERS, PERMISSION, READS, unseen, usedLength } from './split.ts';
+import { OWN_BUFFERS, PERMISSION, unseen, usedLength } from './split.ts';
 
 const ALLOWED = 'What a device allows is said by the configuration space of its type, if at all, and by no queue.';
 const BARRIER = 'Barriers leave no trace.';
@@ -123,7 +124,7 @@ export const packed: readonly Requirement[] = [
   ),
   unseen('packed.device.order.3', '§2.8.12', 'MAY', 'Writes that were begun may change places.', PERMISSION),
   unseen('packed.device.desc.1', '§2.8.15', 'MUST NOT', 'Nothing is written to device-readable buffers.', OWN_BUFFERS),
-  unseen('packed.device.desc.2', '§2.8.15', 'SHOULD NOT', 'Device-writable buffers are not read.', READS),
+  writableIsNotRead('packed', '§2.8.15'),
   unseen(
     'packed.device.desc.3',
     '§2.8.15',

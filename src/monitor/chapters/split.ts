@@ -5,6 +5,7 @@ import { u16Written } from '../ring-memory.ts';
 import type { Level, Requirement, Rule } from '../rule.ts';
 import { fieldsOf, splitPlace } from '../split-ring.ts';
 import type { BufferAvailable, Role } from '../trace.ts';
+import { writableIsNotRead } from './buffer-reads.ts';
 import { chainRule, isMixed, tableRule } from './chain-rules.ts';
 import { emptyInterrupt, emptyKick } from './empty-notifications.ts';
 
@@ -17,7 +18,6 @@ export const PERMISSION = 'A permission, which nobody can break.';
 /** Of buffers that are out. */
 export const OWN_BUFFERS =
   'A driver may change what it has offered, and memory does not show which of the two wrote there.';
-export const READS = 'To read memory changes nothing that a trace could show.';
 const BARRIER = 'Barriers leave no trace.';
 
 function has({ flags }: ChainDescriptor, flag: number): boolean {
@@ -124,7 +124,7 @@ export const split: readonly Requirement[] = [
     'How many it needs is a matter of the driver.',
   ),
   unseen('split.device.desc.1', '§2.7.5.1', 'MUST NOT', 'Nothing is written to device-readable buffers.', OWN_BUFFERS),
-  unseen('split.device.desc.2', '§2.7.5.1', 'SHOULD NOT', 'Device-writable buffers are not read.', READS),
+  writableIsNotRead('split', '§2.7.5.1'),
   unseen('split.device.desc.3', '§2.7.5.1', 'MAY', 'They may be read for debugging.', PERMISSION),
   {
     id: 'split.device.desc.4',

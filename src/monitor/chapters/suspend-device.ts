@@ -3,9 +3,10 @@ import { describeStatus, Status } from '../../spec/status.ts';
 import type { Findings, Requirement } from '../rule.ts';
 import type { ConfigRead, ConfigWrite, Located, StatusRead, StatusShown, StatusWrite } from '../trace.ts';
 import { isEmergencyWrite } from './config.ts';
+import { suspendRequests } from './suspend-requests.ts';
 import { waitedIsTaken } from './suspend-scan.ts';
 
-const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET, FAILED } = Status;
+const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
 
 /** What a device does not do while it is suspended: a failure each time it does, and a pass for each rest without one. */
 function atRest({ session, passed, failed }: Findings): {
@@ -28,40 +29,6 @@ function atRest({ session, passed, failed }: Findings): {
 
 function fieldOf({ offset, width }: ConfigRead | ConfigWrite): string {
   return `${offset}:${width}`;
-}
-
-/** A request of the driver ends in what it asked for, or in DEVICE_NEEDS_RESET. */
-function endsIn(
-  { session, passed, failed }: Findings,
-  way: 'suspending' | 'resuming',
-  done: 'suspended' | 'running',
-): ReturnType<Extract<Requirement, { check: unknown }>['check']> {
-  const opposite = way === 'suspending' ? DRIVER_OK : SUSPEND;
-  let request: Located | undefined;
-  let read: Located | undefined;
-  /** The driver has asked again: a device that was done by then does the opposite. */
-  let isUnclear = false;
-  const stuck = (): void => {
-    if (request !== undefined && read !== undefined && !isUnclear) failed(`the device is never ${done}`, request, read);
-    request = undefined;
-  };
-  return {
-    'status.read': (event) => {
-      read = event;
-    },
-    'status.write': ({ value }) => {
-      // A driver that has waited long enough gives the device up.
-      if ((value & FAILED) !== 0) stuck();
-      else if (request !== undefined && (value & opposite) !== 0) isUnclear = true;
-    },
-    'device.phase': ({ to }) => {
-      if (request !== undefined && (to === done || to === 'needsReset')) passed();
-      request = to === way ? session.deviceSince : undefined;
-      read = undefined;
-      isUnclear = false;
-    },
-    end: stuck,
-  };
 }
 
 /** Device suspend, what the device does (§3.4.2). */
@@ -223,22 +190,7 @@ export const suspendDevice: readonly Requirement[] = [
       };
     },
   },
-  {
-    id: 'suspend.device.8',
-    section: '§3.4.2',
-    level: 'MUST',
-    role: 'device',
-    text: 'A request to suspend ends in SUSPEND without DRIVER_OK, or in DEVICE_NEEDS_RESET.',
-    check: (findings) => endsIn(findings, 'suspending', 'suspended'),
-  },
-  {
-    id: 'suspend.device.9',
-    section: '§3.4.2',
-    level: 'MUST',
-    role: 'device',
-    text: 'A request to resume ends in DRIVER_OK without SUSPEND, or in DEVICE_NEEDS_RESET.',
-    check: (findings) => endsIn(findings, 'resuming', 'running'),
-  },
+  ...suspendRequests,
   {
     id: 'suspend.device.10',
     section: '§3.4.2',

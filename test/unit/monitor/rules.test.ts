@@ -3,7 +3,7 @@ import { Judge, type Verdict } from '../../../src/monitor/judge.ts';
 import { isStrict, levelIn } from '../../../src/monitor/rule.ts';
 import { requirements, rules } from '../../../src/monitor/rules.ts';
 import type { TextVersion, TraceEvent, TraceHeader } from '../../../src/monitor/trace.ts';
-import { header, type TracesByRule } from '../../support/trace-events.ts';
+import { goesOn, header, read, type TracesByRule, write } from '../../support/trace-events.ts';
 import { configTraces, featureTraces, initTraces, queueTraces, resetTraces, statusTraces } from './traces/basics.ts';
 import { deviceTypeTraces } from './traces/device-types.ts';
 import { mmioTraces } from './traces/mmio.ts';
@@ -160,15 +160,36 @@ describe('the requirements', () => {
 
   it('differ between the two texts where the texts do', () => {
     const differ = requirements.filter((r) => levelIn(r, 'v1') !== levelIn(r, '1.4'));
-    expect(differ.map(({ id }) => id)).toEqual(['suspend.driver.6', 'suspend.device.2']);
+    expect(differ.map((rule) => [rule.id, levelIn(rule, 'v1'), levelIn(rule, '1.4')])).toEqual([
+      ['suspend.driver.6', undefined, 'MUST'],
+      ['suspend.device.2', 'MUST', 'SHOULD'],
+      ['suspend.device.8', 'SHOULD', 'MUST'],
+      ['suspend.device.9', 'SHOULD', 'MUST'],
+      ['suspend.device.suspends', 'MUST', undefined],
+      ['suspend.device.resumes', 'MUST', undefined],
+    ]);
   });
 
-  it.each(['suspend.driver.6', 'suspend.device.2'])('%s is judged by the text that is asked for', (id) => {
+  it.each([
+    ['suspend.driver.6', undefined, 'MUST'],
+    ['suspend.device.2', 'MUST', 'SHOULD'],
+    ['suspend.device.8', 'SHOULD', 'MUST'],
+    ['suspend.device.9', 'SHOULD', 'MUST'],
+  ])('%s is judged by the text that is asked for', (id, ...expected) => {
     const levels = (['v1', '1.4'] as const).map((text) => {
       const broken = judge(traces[id]!.fail, {}, text).filter(({ result }) => result === 'fail');
       return broken.find(({ rule }) => rule.id === id)?.level;
     });
-    expect(levels).toEqual(id === 'suspend.driver.6' ? [undefined, 'MUST'] : ['MUST', 'SHOULD']);
+    expect(levels).toEqual(expected);
+  });
+
+  it('ask of a device by the patch that it suspends and resumes, and not that it clears the other bit', () => {
+    const strict = (...events: readonly TraceEvent[]): string[] =>
+      failed(judge(events, {}, 'v1').filter(({ level }) => isStrict(level)));
+    expect(strict(...goesOn(), write(0x1f), read(0x1f))).toEqual([]);
+    expect(strict(...goesOn(), write(0x1f), read(0x0f))).toEqual(['suspend.device.suspends']);
+    expect(strict(...goesOn(0x1b), write(0x1f), read(0x1f))).toEqual([]);
+    expect(strict(...goesOn(0x1b), write(0x1f), read(0x1b))).toEqual(['suspend.device.resumes']);
   });
 });
 
@@ -180,12 +201,12 @@ describe('each rule', () => {
   it.each(rules.map((rule) => [rule.id, rule] as const))(
     '%s is kept by one trace and broken by the other',
     (id, rule) => {
-      const { pass, lawful = [], fail, alsoFail = [], header: over, alongside = [] } = traces[id]!;
-      const kept = judge(pass, over);
+      const { pass, lawful = [], fail, alsoFail = [], header: over, text, alongside = [] } = traces[id]!;
+      const kept = judge(pass, over, text);
       expect(kept.find((verdict) => verdict.rule === rule)!.result).toBe('pass');
-      for (const trace of [pass, ...lawful]) expect(failed(judge(trace, over))).not.toContain(id);
+      for (const trace of [pass, ...lawful]) expect(failed(judge(trace, over, text))).not.toContain(id);
       for (const trace of [fail, ...alsoFail]) {
-        const broken = judge(trace, over);
+        const broken = judge(trace, over, text);
         expect(failed(broken).sort()).toEqual([id, ...alongside].sort());
         const { failures } = broken.find((verdict) => verdict.rule === rule)!;
         expect(failures[0]!.events.length).toBeGreaterThan(0);

@@ -3,21 +3,21 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { deviceCases } from '../../../../src/cli/check/device-cases.ts';
 import { driverCases } from '../../../../src/cli/check/driver-cases.ts';
-import { requirements } from '../../../../src/monitor/rules.ts';
+import { rules } from '../../../../src/monitor/rules.ts';
 import { casesDocument } from '../../../support/cases-table.ts';
 
 const root = join(import.meta.dirname, '../../../..');
 const file = join(root, 'docs/cases.md');
 
 describe('the cases of virtio check', () => {
-  it('have names of their own, and are about requirements that there are, of the end under test', () => {
+  it('have names of their own, and are about rules that there are, of the end under test', () => {
     for (const [role, cases] of [
       ['device', deviceCases],
       ['driver', driverCases],
     ] as const) {
       const names = cases.map(({ name }) => name);
       expect(new Set(names).size).toBe(names.length);
-      const ids = new Set(requirements.filter((requirement) => requirement.role === role).map(({ id }) => id));
+      const ids = new Set(rules.filter((rule) => rule.role === role).map(({ id }) => id));
       for (const { name, requirements: about } of cases) {
         expect(about.length, name).toBeGreaterThan(0);
         expect(

@@ -139,6 +139,20 @@ export const featureTraces: TracesByRule = {
     fail: [...chooses([42]), write(0x0b)],
     alongside: ['features.device.defined'],
   },
+  'features.driver.6': {
+    pass: [...starts(Feature.SUSPEND), ...starts()],
+    lawful: [
+      // It may have another reason.
+      [...chooses([]), write(0x83), write(0)],
+      [...starts(Feature.SUSPEND), ...chooses([Feature.SUSPEND, Feature.SR_IOV]), write(0x83), write(0)],
+    ],
+    fail: [...starts(Feature.SUSPEND), ...chooses([]), write(0x83), write(0)],
+  },
+  'features.driver.8': {
+    pass: [...chooses([UNKNOWN], []), write(0x0b), read(0x0b), enable(), write(0x0f)],
+    lawful: [[...chooses([UNKNOWN], []), write(0x83), write(0)]],
+    fail: [...starts(), ...chooses([UNKNOWN], []), write(0x83), write(0)],
+  },
   'features.device.1': {
     header: { device: 1 },
     pass: [...chooses([7, 1]), write(0x0b)],

@@ -1,6 +1,15 @@
 import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
-import { available, enable, goesOn, hex, inBuffer, type TracesByRule, taken } from '../../../support/trace-events.ts';
+import {
+  available,
+  deviceReads,
+  enable,
+  goesOn,
+  hex,
+  inBuffer,
+  type TracesByRule,
+  taken,
+} from '../../../support/trace-events.ts';
 
 /** The queue of `enable` has eight descriptors, from 0x1000 on. */
 const DESCRIPTORS = 0x1000;
@@ -81,6 +90,19 @@ export const packedTraces: TracesByRule = {
   'packed.driver.indirect.4': {
     pass: [...withTables, descriptors(0, A | INDIRECT)],
     fail: [...withTables, descriptors(0, A | NEXT, A | INDIRECT)],
+  },
+  'packed.device.desc.2': {
+    pass: [...begin, descriptors(0, A | WRITE), deviceReads(DESCRIPTORS), ring('device', 0, 16, 0, A | USED | WRITE)],
+    lawful: [[...begin, descriptors(0, A), deviceReads(0)]],
+    fail: [...begin, descriptors(0, A | WRITE), deviceReads(0)],
+    alsoFail: [
+      [
+        ...withTables,
+        inBuffer({ table: hex(0x5000, 0, 0, 0, 16, 0, 0, 0, 0x6000, 0, 0, 0, 16, 0, 0, WRITE) }),
+        ring('driver', 0, 32, 0, A | INDIRECT),
+        deviceReads(0x6004),
+      ],
+    ],
   },
   'packed.device.desc.4': {
     pass: [...begin, descriptors(0, A), ring('device', 0, 0, 0, A | USED)],

@@ -2,11 +2,13 @@ import type { Role, TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
 import {
   configInterrupt,
+  deviceReads,
   enable,
   goesOn,
   hex,
   inBuffer,
   kick,
+  queueReset,
   read,
   type TracesByRule,
   used,
@@ -50,6 +52,11 @@ const table = (flags: number, next = 0): TraceEvent[] => [
   inBuffer({ table: hex(0, 0, 0, 0, 16, 0, flags, next, 0, 0, 0, 0, 16, 0, 0, 0) }),
   ...buffer(descriptor(0, INDIRECT)),
 ];
+/** A buffer of 16 bytes to read at 0x5000, and 16 to write at 0x6000. */
+const answered = buffer(
+  memory('driver', DESCRIPTORS, 0x5000, 0, 0, 0, 16, 0, NEXT, 1),
+  memory('driver', DESCRIPTORS + 16, 0x6000, 0, 0, 0, 16, 0, WRITE, 0),
+);
 /** Two buffers, and the first of them used. */
 const two = [descriptor(0), descriptor(1), available(0, 2, 0, 1)];
 const first = usedRing(0, 1, [0, 0]);
@@ -63,6 +70,17 @@ export const splitTraces: TracesByRule = {
   'split.driver.framing.1': {
     pass: [...begin, ...buffer(descriptor(0, NEXT, 1), descriptor(1, WRITE))],
     fail: [...begin, ...buffer(descriptor(0, NEXT | WRITE, 1), descriptor(1))],
+  },
+  'split.device.desc.2': {
+    pass: [...running, ...answered, deviceReads(DESCRIPTORS), usedRing(0, 1, [0, 16])],
+    lawful: [
+      // What it may read, and what is no buffer any more.
+      [...running, ...answered, deviceReads(0x5000), usedRing(0, 1, [0, 16])],
+      [...running, ...answered, usedRing(0, 1, [0, 16]), deviceReads(0x6000)],
+      [...running, ...answered, queueReset(), deviceReads(0x6000)],
+    ],
+    fail: [...running, ...answered, deviceReads(0x6000)],
+    alsoFail: [[...running, ...answered, deviceReads(0x600e)]],
   },
   'split.device.desc.4': {
     pass: [...begin, ...plain, first],

@@ -97,6 +97,18 @@ export const suspendTraces: TracesByRule = {
     fail: [...goesOn(0x1b), write(0x1f), read(0x1b)],
     lawful: [[...goesOn(0x1b), write(0x1f), write(0x1f), read(0x1b)]],
   },
+  'suspend.device.suspends': {
+    text: 'v1',
+    pass: [...goesOn(), write(0x1f), read(0x1b)],
+    fail: [...goesOn(), write(0x1f), read(0x0f)],
+    alongside: ['suspend.device.8'],
+  },
+  'suspend.device.resumes': {
+    text: 'v1',
+    pass: [...goesOn(0x1b), write(0x1f), read(0x4f), configInterrupt],
+    fail: [...goesOn(0x1b), write(0x1f), read(0x1b)],
+    alongside: ['suspend.device.9'],
+  },
   'suspend.device.11': {
     pass: [...goesOn(), taken(0), write(0x1f), usedBuffer(0), read(0x1b)],
     fail: [...goesOn(), taken(0), ...suspends],
