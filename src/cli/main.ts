@@ -61,5 +61,7 @@ try {
     process.exitCode = ExitCode.FAILED;
   }
 }
+// What was written to a pipe may still be on its way: a long table was cut off at 64 KiB.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
 // An emulator that was destroyed may leave a timer behind, which would hold the process.
 process.exit();

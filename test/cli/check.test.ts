@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../src/monitor/trace.ts';
 import { formatLine } from '../../src/monitor/trace-format.ts';
+import { readJunit } from '../support/junit-xml.ts';
 import { goesOn, header, kick, resumes, suspends, write } from '../support/trace-events.ts';
 import { keepVerdicts } from '../support/verdicts.ts';
 import { virtio, workFolder } from './virtio.ts';
@@ -37,7 +38,11 @@ describe('virtio check trace', () => {
     expect(ok).toBe(false);
     const failed = rules.filter(({ result }: { result: string }) => result === 'fail');
     expect(failed).toMatchObject([{ id: 'suspend.driver.4', failures: [{ events: [{ line: 5 }, { line: 6 }] }] }]);
-    expect(readFileSync(xml!, 'utf8')).toContain('<failure message="suspend.driver.4">line 5, 6: a queue is kicked');
+    const { cases } = readJunit(readFileSync(xml!, 'utf8'));
+    const details = 'line 5, 6: a queue is kicked while the driver is suspended';
+    expect(cases.filter(({ result }) => result === 'failure')).toMatchObject([
+      { message: 'suspend.driver.4', details },
+    ]);
     const { traceEvents } = JSON.parse(readFileSync(picture!, 'utf8'));
     expect(traceEvents.some(({ name }: { name: string }) => name === 'kick 0')).toBe(true);
   });
@@ -52,8 +57,12 @@ describe('virtio check trace', () => {
   });
 
   it('names lines that are no events, and files that are no traces', async () => {
-    const bad = await virtio(['check', 'trace', traceFile('lines.jsonl', goesOn(), ['{"kind":"dance"}'])]);
+    const lines = traceFile('lines.jsonl', goesOn(), ['{"kind":"dance"}']);
+    const xml = folder.path('lines.xml');
+    const bad = await virtio(['check', 'trace', lines, '--junit', xml]);
     expect(bad.code).toBe(1);
+    const failed = readJunit(readFileSync(xml, 'utf8')).cases.filter(({ result }) => result === 'failure');
+    expect(failed).toMatchObject([{ suite: 'lines', name: 'line 4' }]);
     expect(bad.stdout).toContain('line 4 is no event: there is no event of the kind "dance"');
     const none = folder.path('none.txt');
     writeFileSync(none, 'hello\n');
@@ -101,7 +110,12 @@ describe('virtio check device', () => {
     const suspend = rules.filter(({ id }: { id: string }) => id.startsWith('suspend.device'));
     expect(suspend.length).toBe(14);
     expect(suspend.filter(({ result }: { result: string }) => result !== 'pass')).toEqual([]);
-    expect(readFileSync(xml, 'utf8')).toContain('<testsuite name="cases" tests="135" failures="0" skipped="0">');
+    const { cases } = readJunit(readFileSync(xml, 'utf8'));
+    const run = cases.filter(({ suite, result }) => suite === 'cases' && result === 'pass');
+    expect({ run: run.length, failed: cases.filter(({ result }) => result === 'failure') }).toEqual({
+      run: 135,
+      failed: [],
+    });
     expectPictures(pictures, 135);
   });
 

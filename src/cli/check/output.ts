@@ -34,7 +34,7 @@ export async function writeCheck(title: string, report: CheckReport, options: Ou
   const { ok, text, cases, rules } = report;
   const plain = { ok, text, cases: cases.map(({ trace: _, ...rest }) => rest), rules };
   await writeReport(options.json, plain);
-  if (options.junit !== undefined) await save(options.junit, junit(title, rules, cases));
+  if (options.junit !== undefined) await save(options.junit, junit(title, { rules, cases }));
   if (options.traces !== undefined) {
     await saveEach(options.traces, cases, 'jsonl', (trace) => `${trace.join('\n')}\n`);
   }

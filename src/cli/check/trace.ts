@@ -47,7 +47,7 @@ async function judgeFile(file: string, options: TraceOptions): Promise<void> {
   for (const path of [json, options.junit, perfetto]) if (typeof path === 'string') await requireWritable(path);
   const { report, picture } = await readTrace(file, options);
   await writeReport(json, report);
-  if (options.junit !== undefined) await save(options.junit, junit(`virtio check trace ${file}`, report.rules));
+  if (options.junit !== undefined) await save(options.junit, junit(`virtio check trace ${file}`, report));
   if (perfetto !== undefined) await save(perfetto, JSON.stringify(picture?.end()));
   if (json !== true) process.stdout.write(`${traceTable(report)}\n`);
   process.exitCode = report.ok ? ExitCode.OK : ExitCode.FAILED;
