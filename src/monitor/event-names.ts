@@ -29,6 +29,8 @@ export function nameOf(event: TraceEvent): string {
       return `${event.kind} ${event.queue}: ${event.value}`;
     case 'interrupt':
       return event.queue === undefined ? event.cause : `${event.cause} ${event.queue}`;
+    case 'message':
+      return `message ${event.vector}`;
     case 'buffer.available':
     case 'buffer.taken':
     case 'buffer.used':

@@ -24,6 +24,7 @@ const BY_DEVICE: ReadonlySet<TraceEvent['kind']> = new Set([
   'status.shown',
   'config.changed',
   'interrupt',
+  'message',
   'buffer.taken',
   'buffer.used',
   'saved',

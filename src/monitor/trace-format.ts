@@ -78,6 +78,7 @@ const SHAPES: { readonly [E in TraceEvent as E['kind']]: ShapeOf<E> } = {
   'queue.reset': { queue: u16 },
   'queue.reset.read': { queue: u16, value: u16 },
   kick: { queue: u16 },
+  message: { vector: u16 },
   interrupt: { cause: oneOf('used', 'config'), queue: optional(u16) },
   'buffer.available': {
     queue: u16,

@@ -100,6 +100,11 @@ export interface Interrupt extends Event<'interrupt'> {
   readonly queue?: number | undefined;
 }
 
+/** A message of MSI-X arrives (§4.1.5.1), by a vector. Only recorders that hand messages to the driver know. */
+export interface Message extends Event<'message'> {
+  readonly vector: number;
+}
+
 /** The driver makes a buffer available, with so many bytes to read and to write. `id` names it until it is used. */
 export interface BufferAvailable extends QueueEvent<'buffer.available'> {
   readonly id: number;
@@ -192,6 +197,7 @@ export type TraceEvent =
   | QueueResetRead
   | Kick
   | Interrupt
+  | Message
   | BufferAvailable
   | BufferTaken
   | BufferUsed

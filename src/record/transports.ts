@@ -126,7 +126,12 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
   return overlay(bus, recorder, {
     ...(messages === undefined
       ? {}
-      : { messages: { messageFor: (vector, handler) => messages.messageFor(vector, heard(recorder, handler)) } }),
+      : {
+          messages: {
+            messageFor: (vector, handler) =>
+              messages.messageFor(vector, heard(recorder, handler, { kind: 'message', vector })),
+          },
+        }),
     readConfig: (offset, width) =>
       answered(bus.readConfig(offset, width), (value) =>
         recorder.event({ kind: 'pci', access: 'read', structure: 'space', offset, width, value: value >>> 0 }),

@@ -5,6 +5,7 @@ import { BlockFeature, BlockField, BlockRange, BlockType, SECTOR_BYTES, ZoneType
 import { type BlockRequest, rangesOf, sectorsOf } from '../block-requests.ts';
 import type { Requirement } from '../rule.ts';
 import type { Session } from '../session.ts';
+import { capacityIsReadAgain } from './block-capacity.ts';
 import { type JudgeRequest, requestRules } from './block-rules.ts';
 import { ofType, PERMISSION, type SentencesOf, unseenEach, unseenOf } from './device-type.ts';
 
@@ -181,12 +182,8 @@ export const blockDriver: readonly Requirement[] = [
       }),
     ],
   }),
+  capacityIsReadAgain,
   ...unseenEach(driver, {
-    1: [
-      'SHOULD',
-      'The capacity is read again when the device tells that its configuration has changed.',
-      'How soon is not said, so that no trace is long enough to break it.',
-    ],
     13: [
       'MUST NOT',
       'A change to writethrough makes nothing stable that was written before.',

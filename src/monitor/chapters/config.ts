@@ -1,7 +1,11 @@
 import { DeviceId } from '../../spec/device-ids.ts';
+import { Status } from '../../spec/status.ts';
+import { BlockField } from '../block-format.ts';
 import { guardOf, isWideField } from '../feature-tables.ts';
 import type { Requirement } from '../rule.ts';
 import type { ConfigRead, ConfigWrite, Located } from '../trace.ts';
+
+const { FEATURES_OK } = Status;
 
 /** Device configuration space (§2.5), shared memory regions (§2.10). */
 export const config: readonly Requirement[] = [
@@ -88,7 +92,31 @@ export const config: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'Every field of the space can be read before FEATURES_OK, those of offered features among them.',
-    unseen: 'A trace does not say what a field ought to have read.',
+    check: ({ session, passed, failed }) => {
+      /** What was read before FEATURES_OK, until it may be another value. */
+      const early = new Map<string, Located<ConfigRead>>();
+      const forget = (): void => early.clear();
+      return {
+        'config.read': (event) => {
+          const { offset, width, value } = event;
+          const field = `${offset}:${width}`;
+          const isEarly = session.driver === 'initializing' && ((session.written ?? 0) & FEATURES_OK) === 0;
+          const before = early.get(field);
+          if (isEarly) early.set(field, event);
+          if (before === undefined || session.driver !== 'running') return;
+          early.delete(field);
+          // Which cache mode there is depends on what was negotiated.
+          const depends = session.header.device === DeviceId.BLOCK && offset === BlockField.WRITEBACK;
+          if (value === 0 || depends) return;
+          if (before.value === value) passed();
+          else if (before.value === 0) failed(`the field at ${offset} could not be read before FEATURES_OK`, before);
+        },
+        'config.write': forget,
+        'config.changed': forget,
+        interrupt: ({ cause }) => cause === 'config' && forget(),
+        'status.write': ({ value }) => value === 0 && forget(),
+      };
+    },
   },
   {
     id: 'config.device.shm.1',

@@ -1,6 +1,7 @@
 import { Status } from '../../spec/status.ts';
 import type { Requirement } from '../rule.ts';
 import type { Located } from '../trace.ts';
+import { buffersStayOut } from './buffers-back.ts';
 import { isEmergencyWrite } from './config.ts';
 import { ringEntriesStay } from './ring-entries.ts';
 
@@ -159,12 +160,5 @@ export const init: readonly Requirement[] = [
     }),
   },
   ringEntriesStay,
-  {
-    id: 'init.driver.cleanup.2',
-    section: '§3.3.1',
-    level: 'MUST',
-    role: 'driver',
-    text: 'Buffers that are out are taken back only after the reset of their queue, or of the device.',
-    unseen: 'What a driver does with the memory of a buffer is inside it.',
-  },
+  buffersStayOut,
 ];

@@ -1,5 +1,7 @@
+import { DeviceId } from '../../spec/device-ids.ts';
 import { Feature } from '../../spec/features.ts';
 import { PACKED_ALIGNMENT, PackedFlag } from '../../spec/packed-ring.ts';
+import { BlockFeature, BlockField } from '../block-format.ts';
 import { type ChainDescriptor, chainIn, segmentsOf } from '../chains.ts';
 import type { Findings, Requirement, Rule } from '../rule.ts';
 import type { Session } from '../session.ts';
@@ -9,9 +11,8 @@ import { isMixed, tableRule } from './chain-rules.ts';
 import { availableDescriptorsStay, nextDescriptor, usedDescriptorsStay } from './packed-descriptors.ts';
 import { OWN_BUFFERS, PERMISSION, unseen, usedLength } from './split.ts';
 
-const ALLOWED = 'What a device allows is said by the configuration space of its type, if at all, and by no queue.';
 const BARRIER = 'Barriers leave no trace.';
-const ONE_WRITE = 'A trace sees a list in one write.';
+const ROOM = 'A list for which there is no room is for the next rule; what else a driver waits for is inside it.';
 
 /** The descriptors of a list in a packed ring, one more than the queue has at most: then it is too long. */
 function listOf(session: Session, { queue, at }: BufferAvailable): readonly ChainDescriptor[] {
@@ -46,6 +47,15 @@ function listRule(
 
 function has({ flags }: ChainDescriptor, flag: number): boolean {
   return (flags & flag) !== 0;
+}
+
+/** What a device allows only that of a disk says, of the segments between header and status; others go by the size of the queue. */
+function tooLong(list: readonly ChainDescriptor[], session: Session): string | undefined | 'other' {
+  const isDisk = session.header.device === DeviceId.BLOCK && session.has(BlockFeature.SEG_MAX);
+  const segments = isDisk ? session.configured(BlockField.SEG_MAX, 4) : undefined;
+  if (segments === undefined || segments === 0 || list.some((link) => has(link, PackedFlag.INDIRECT))) return 'other';
+  const most = segments + 2;
+  return list.length <= most ? undefined : `${list.length} descriptors, and the device allows ${most}`;
 }
 
 /** The buffers of a packed queue that wait for the device, or are with it. */
@@ -136,7 +146,15 @@ export const packed: readonly Requirement[] = [
   ...availableDescriptorsStay,
   nextDescriptor,
   unseen('packed.driver.desc.4', '§2.8.16', 'MAY', 'There may be kicks without a new buffer.', PERMISSION),
-  unseen('packed.driver.sg.1', '§2.8.17', 'MUST NOT', 'No list is longer than the device allows.', ALLOWED),
+  listRule(
+    {
+      id: 'packed.driver.sg.1',
+      section: '§2.8.17',
+      level: 'MUST NOT',
+      text: 'No list is longer than the device allows.',
+    },
+    (list, { session }) => tooLong(list, session),
+  ),
   listRule(
     { id: 'packed.driver.sg.2', section: '§2.8.17', level: 'MUST NOT', text: 'No list is longer than its queue.' },
     (list, { session }, { queue }) => {
@@ -157,13 +175,7 @@ export const packed: readonly Requirement[] = [
       return isMixed(segments) ? 'a device-readable descriptor follows a device-writable one' : undefined;
     },
   ),
-  unseen(
-    'packed.driver.sg.4',
-    '§2.8.17',
-    'MUST NOT',
-    'A list does not wait for the device to free descriptors.',
-    ONE_WRITE,
-  ),
+  unseen('packed.driver.sg.4', '§2.8.17', 'MUST NOT', 'A list does not wait for the device to free descriptors.', ROOM),
   {
     id: 'packed.driver.sg.5',
     section: '§2.8.17',
@@ -193,12 +205,26 @@ export const packed: readonly Requirement[] = [
       };
     },
   },
-  unseen(
-    'packed.driver.sg.6',
-    '§2.8.17',
-    'MUST NOT',
-    'The first descriptor of a list is not available before the rest.',
-    'To write the rest later is to change what is available, which is packed.driver.desc.1 and 2.',
+  listRule(
+    {
+      id: 'packed.driver.sg.6',
+      section: '§2.8.17',
+      level: 'MUST NOT',
+      text: 'The first descriptor of a list is not available before the rest.',
+    },
+    (list, { session }, { queue }) => {
+      if (list.length < 2 || list.length > session.places.get(queue)!.size) return 'other';
+      const [first, ...rest] = list;
+      const late = rest.find((link) => {
+        // The driver's wrap counter is another one behind the end of the ring.
+        const isSame = link.index > first!.index;
+        return (
+          has(link, PackedFlag.AVAILABLE) !== (has(first!, PackedFlag.AVAILABLE) === isSame) ||
+          has(link, PackedFlag.USED) !== (has(first!, PackedFlag.USED) === isSame)
+        );
+      });
+      return late === undefined ? undefined : `descriptor ${late.index} of a list is not available yet`;
+    },
   ),
   unseen(
     'packed.device.sg.1',
@@ -258,12 +284,15 @@ export const packed: readonly Requirement[] = [
       return wrong === undefined ? undefined : `entry ${wrong.index} has the flags 0x${wrong.flags.toString(16)}`;
     },
   ),
-  unseen(
-    'packed.driver.indirect.3',
-    '§2.8.19',
-    'MUST NOT',
-    'No indirect table is longer than the device allows.',
-    ALLOWED,
+  tableRule(
+    'packed',
+    {
+      id: 'packed.driver.indirect.3',
+      section: '§2.8.19',
+      level: 'MUST NOT',
+      text: 'No indirect table is longer than the device allows.',
+    },
+    (table, { session }) => tooLong(table, session),
   ),
   listRule(
     {

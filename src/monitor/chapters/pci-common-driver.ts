@@ -194,6 +194,33 @@ export const pciCommonDriver: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'Each half of a field of 64 bits can be accessed by itself.',
-    unseen: 'A trace does not say what a half ought to have read.',
+    check: ({ session, passed, failed }) => {
+      /** What was written to halves of the addresses of queues that are not enabled yet. */
+      const written = new Map<string, Located<PciAccess>>();
+      let queue = 0;
+      const forget = (index: number): void => {
+        for (const key of written.keys()) if (key.startsWith(`${index}:`)) written.delete(key);
+      };
+      const isEnabled = (index: number): boolean => session.queues.has(index);
+      return {
+        'status.write': ({ value }) => value === 0 && written.clear(),
+        pci: (event) => {
+          const { structure, access, offset, width, value } = event;
+          if (structure !== 'common') return;
+          if (access === 'write' && offset === PciCommon.QUEUE_SELECT) queue = value;
+          if (access === 'write' && (offset === PciCommon.QUEUE_ENABLE || offset === PciCommon.QUEUE_RESET))
+            forget(queue);
+          const isHalf =
+            offset >= PciCommon.QUEUE_DESC && offset < PciCommon.QUEUE_NOTIF_CONFIG_DATA && offset % 4 === 0;
+          if (!isHalf || width !== 4 || session.device === 'suspended' || isEnabled(queue)) return;
+          const key = `${queue}:${offset}`;
+          const before = written.get(key);
+          if (access === 'write') written.set(key, event);
+          else if (before === undefined) return;
+          else if (before.value === value) passed();
+          else failed(`0x${value.toString(16)} is read where 0x${before.value.toString(16)} was written`, before);
+        },
+      };
+    },
   },
 ];

@@ -2,9 +2,9 @@ import { Feature } from '../../spec/features.ts';
 import { PciCommon } from '../../spec/pci.ts';
 import type { Check, Findings, Requirement } from '../rule.ts';
 import type { Located, PciAccess } from '../trace.ts';
+import { pciMessages } from './pci-messages.ts';
 
 const AVAILABLE = '§4.1.5.2.1';
-const NO_MESSAGES = 'Messages and the vectors that they go by are no part of a trace.';
 
 /** Calls `look` for each notification over PCI, with what the device has called each queue. */
 function atNotification(
@@ -74,22 +74,7 @@ export const pciNotify: readonly Requirement[] = [
     names: 1,
   }),
   value(6, 'With both features, the queue is named by what queue_notif_config_data reads.', { data: 1, names: 1 }),
-  {
-    id: 'notify.device.pciused.1',
-    section: '§4.1.5.3.1',
-    level: 'MUST NOT',
-    role: 'device',
-    text: 'With MSI-X, no message is sent for a queue that is mapped to no vector.',
-    unseen: NO_MESSAGES,
-  },
-  {
-    id: 'notify.device.pcicfgchg.1',
-    section: '§4.1.5.4.1',
-    level: 'MUST NOT',
-    role: 'device',
-    text: 'With MSI-X, no message is sent for a configuration change that is mapped to no vector.',
-    unseen: NO_MESSAGES,
-  },
+  ...pciMessages,
   {
     id: 'notify.driver.pcicfgchg.1',
     section: '§4.1.5.4.2',

@@ -5,6 +5,7 @@ import type { Check, Findings, Requirement } from '../rule.ts';
 import type { Located, PciAccess } from '../trace.ts';
 import { PERMISSION, unseenOf } from './device-type.ts';
 import { eachCapability, hasCapability, isAligned } from './pci-capabilities.ts';
+import { regionsFit } from './pci-regions.ts';
 import { FunctionSpace, type VirtioCapability } from './pci-space.ts';
 
 const { COMMON, NOTIFY, ISR, DEVICE, PCI, SHARED_MEMORY, VENDOR } = VirtioPciCapType;
@@ -149,7 +150,7 @@ export const pciStructures: readonly Requirement[] = [
     level: 'MUST',
     role: 'device',
     text: 'A region of shared memory is inside its BAR.',
-    unseen: 'How large BARs are is found out by writes that recorders come too late for.',
+    check: regionsFit,
   },
   {
     id: 'pci.device.shm.2',
@@ -235,7 +236,7 @@ export const pciStructures: readonly Requirement[] = [
   },
   ...unseenOf(
     { prefix: 'pci.device.pcicfg', section: '§4.1.4.9.1', role: 'device' },
-    'A trace does not say what the access ought to have done; what it does in its place is judged there.',
+    'A trace has the access to the window, and not the one behind it that it stands for.',
     {
       2: ['MUST', 'A write of the data is a write where the capability says.'],
       3: ['MUST', 'A read of the data is a read from there.'],

@@ -2,6 +2,7 @@ import { Feature } from '../../spec/features.ts';
 import type { Level, Requirement } from '../rule.ts';
 import type { Located } from '../trace.ts';
 import { atChoice } from './features.ts';
+import { virtualFunctionsNegotiated, virtualFunctionsOffered } from './virtual-functions.ts';
 
 /** A bit that a driver is to accept when it is offered. */
 function acceptWhenOffered(number: number, level: Level, name: keyof typeof Feature): Requirement {
@@ -83,14 +84,7 @@ export const reservedFeatures: readonly Requirement[] = [
       });
     },
   },
-  {
-    id: 'features.driver.reserved.11',
-    section: '§6.1',
-    level: 'MUST',
-    role: 'driver',
-    text: 'Virtual functions are enabled only when VIRTIO_F_SR_IOV was negotiated.',
-    unseen: 'The capability that enables them belongs to PCI, and is no part of a trace.',
-  },
+  virtualFunctionsNegotiated,
   permission('driver', 12, 'Once it was negotiated, virtual functions may be enabled after later resets, too.'),
   acceptWhenOffered(13, 'SHOULD', 'NOTIF_CONFIG_DATA'),
   {
@@ -160,14 +154,7 @@ export const reservedFeatures: readonly Requirement[] = [
   },
   permission('device', 6, 'A device may refuse a driver that does not accept VIRTIO_F_ORDER_PLATFORM.'),
   permission('device', 7, 'Without VIRTIO_F_ORDER_PLATFORM a device may fall back to something slower.'),
-  {
-    id: 'features.device.reserved.8',
-    section: '§6.2',
-    level: 'SHOULD',
-    role: 'device',
-    text: 'A PCI function with the capability for virtual functions offers VIRTIO_F_SR_IOV.',
-    unseen: 'That capability belongs to PCI, and is no part of a trace.',
-  },
+  virtualFunctionsOffered,
   {
     id: 'features.device.reserved.9',
     section: '§6.2',

@@ -158,13 +158,33 @@ export const splitNotifications: readonly Requirement[] = [
     text: 'With VIRTIO_F_EVENT_IDX, no other used buffer is notified.',
     check: (findings) => unwanted(findings, BY_DEVICE, 'event index'),
   },
-  unseen(
-    'split.driver.availnotif.1',
-    DRIVER,
-    'MUST',
-    'The used flags are 0 in a new queue.',
-    'Who wrote what was there before the queue was enabled, a trace does not show.',
-  ),
+  {
+    id: 'split.driver.availnotif.1',
+    section: DRIVER,
+    level: 'MUST',
+    role: 'driver',
+    text: 'The used flags are 0 in a new queue.',
+    check: ({ session, passed, failed }) => {
+      /** Queues that were enabled before DRIVER_OK: until then the device writes nothing, and what is there was there. */
+      const fresh = new Set<number>();
+      return {
+        'queue.enable': ({ queue }) => {
+          if (session.driver === 'initializing') fresh.add(queue);
+        },
+        memory: (event) => {
+          const place = splitPlace(session, event.queue);
+          if (place === undefined || !fresh.has(event.queue)) return;
+          const flags = u16Written(event, fieldsOf(place).usedFlags) ?? 0;
+          const isEarly = session.driver === 'initializing';
+          if (isEarly && flags === 0) return;
+          if (isEarly) failed(`the used flags are ${flags} before the device may write them`);
+          else passed();
+          fresh.delete(event.queue);
+        },
+        'status.write': ({ value }) => value === 0 && fresh.clear(),
+      };
+    },
+  },
   unseen(
     'split.driver.availnotif.2',
     DRIVER,

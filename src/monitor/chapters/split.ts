@@ -266,7 +266,7 @@ export const split: readonly Requirement[] = [
     '§2.7.8.2',
     'MUST',
     'The length of a used entry is there before the index shows it.',
-    'A trace sees both in one write.',
+    'A trace sees both in one write, and a length that is written later looks like the next entry in its place.',
   ),
   usedLength('split', {
     id: 'split.device.used.2',

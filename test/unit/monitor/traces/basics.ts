@@ -1,3 +1,4 @@
+import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
 import {
   available,
@@ -115,6 +116,7 @@ export const resetTraces: TracesByRule = {
 };
 
 const UNKNOWN = 40 + 8;
+const BLK_SIZE = 6;
 const IN_ORDER = goesOn(0x0f, Feature.IN_ORDER);
 
 /** A choice of features, and the look at what became of it. */
@@ -234,7 +236,20 @@ export const queueTraces: TracesByRule = {
   },
 };
 
+/** A field, before FEATURES_OK; and the rest of the initialisation. */
+const early = (value: number): TraceEvent[] => [...chooses(), configRead(20, value)];
+const late = [write(0x0b), read(0x0b), enable(), write(0x0f), read(0x0f)];
+
 export const configTraces: TracesByRule = {
+  'config.device.1': {
+    pass: [...early(512), ...late, configRead(20, 512)],
+    lawful: [
+      [...early(0), ...late, configRead(20, 0)],
+      [...early(0), ...late, configInterrupt, configRead(20, 512)],
+      [...chooses(), configRead(32, 0, 1), ...late, configRead(32, 1, 1)],
+    ],
+    fail: [...chooses([BLK_SIZE]), configRead(20, 0), ...late, configRead(20, 512)],
+  },
   'config.driver.2': {
     pass: [generation(3), configRead(0, 1), configRead(4, 0), generation(3)],
     fail: [configRead(0, 1), configRead(4, 0)],
@@ -266,6 +281,17 @@ export const initTraces: TracesByRule = {
   'init.driver.6': {
     pass: [read(0x03), write(0x83), write(0)],
     fail: [read(0x03), write(0x83), enable()],
+  },
+  'init.driver.cleanup.2': {
+    pass: [...goesOn(), available(0), write(0), read(0)],
+    lawful: [
+      [...goesOn(), available(0), usedBuffer(0), available(0), kick()],
+      // A recorder has looked late.
+      [...goesOn(), available(0), available(0), usedBuffer(0), kick()],
+      [...goesOn(), available(0), queueReset(), available(0), kick()],
+      [...IN_ORDER, available(0), available(1), usedBuffer(1), available(0), kick()],
+    ],
+    fail: [...goesOn(), available(0), available(0), kick()],
   },
   'init.driver.7': {
     pass: starts(),

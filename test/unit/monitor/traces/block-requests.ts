@@ -5,8 +5,10 @@ import {
   configRead,
   generation,
   goesOn,
+  read,
   starts,
   type TracesByRule,
+  write,
 } from '../../../support/trace-events.ts';
 
 const [RO, DISCARD, WRITE_ZEROES, SECURE_ERASE] = [5, 13, 14, 16] as const;
@@ -26,8 +28,20 @@ const ones = '01'.repeat(16);
 const twos = '02'.repeat(16);
 const reads = (head: string) => [...asks(IN, 0, { room: 512 }), ...answers(OK, { head })];
 
+const later = { ...read(0x0f), time: 2_000_000 };
+
 /** Requests to a block device, and their answers. */
 export const blockRequestTraces: TracesByRule = {
+  'blk.driver.op.1': {
+    header,
+    pass: [...runs, configInterrupt, ...capacity],
+    lawful: [
+      [...runs, configInterrupt, read(0x0f)],
+      [...runs, configInterrupt, read(0x4f), { ...read(0x4f), time: 2_000_000 }],
+      [...runs, configInterrupt, write(0x1f), read(0x1b), { ...read(0x1b), time: 2_000_000 }],
+    ],
+    fail: [...runs, configInterrupt, later],
+  },
   'blk.driver.op.2': {
     header,
     pass: [...runs, ...capacity, ...asks(IN, 7, { room: 512 })],

@@ -42,6 +42,7 @@ const fromDevice = (port: number, about: number): TraceEvent[] => [
 const fromDriver = (port: number, about: number, value = 1): TraceEvent[] => [
   { ...inBuffer({ head: message(port, about, value) }), queue: 3 } as TraceEvent,
   { kind: 'buffer.available', queue: 3, id: 0, readable: 8, writable: 0 },
+  usedBuffer(0, 3),
 ];
 const ports = [write(0), read(0), ...goesOn(0x0f, MULTIPORT)];
 const named = [...ports, ...fromDriver(0, READY), ...fromDevice(0, NAMED)];

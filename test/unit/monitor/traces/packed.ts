@@ -2,6 +2,7 @@ import type { TraceEvent } from '../../../../src/monitor/trace.ts';
 import { Feature } from '../../../../src/spec/features.ts';
 import {
   available,
+  configRead,
   deviceReads,
   enable,
   goesOn,
@@ -26,8 +27,12 @@ function ring(by: 'driver' | 'device', first: number, length: number, id: number
   return { kind: 'memory', by, access: 'write', queue: 0, address, length: bytes.length / 2, bytes };
 }
 
-const begin = [...goesOn(0x0f, Feature.RING_PACKED), enable()];
-const withTables = [...goesOn(0x0f, Feature.RING_PACKED, Feature.INDIRECT_DESC), enable()];
+const SEG_MAX = 2;
+const begin = [...goesOn(0x0f, Feature.RING_PACKED, SEG_MAX), enable()];
+const withTables = [...goesOn(0x0f, Feature.RING_PACKED, Feature.INDIRECT_DESC, SEG_MAX), enable()];
+/** The disk takes so many segments between header and status. */
+const segments = (most: number): TraceEvent => configRead(12, most);
+const ofEntries = (count: number): TraceEvent => inBuffer({ table: hex(0, 0, 0, 0, 16, 0, 0, 0).repeat(count) });
 const withData = [...goesOn(0x0f, Feature.RING_PACKED, Feature.NOTIFICATION_DATA), enable()];
 /** A notification of the first queue over MMIO, with data. */
 const notify = (next: number): TraceEvent => ({
@@ -58,6 +63,29 @@ export const packedTraces: TracesByRule = {
   'packed.device.used.length': {
     pass: [...begin, descriptors(0, A | WRITE), ring('device', 0, 16, 0, A | USED | WRITE)],
     fail: [...begin, descriptors(0, A | WRITE), ring('device', 0, 17, 0, A | USED | WRITE)],
+  },
+  'packed.driver.sg.1': {
+    pass: [...begin, segments(1), descriptors(0, A | NEXT, A | NEXT, A)],
+    lawful: [[...begin, descriptors(0, A | NEXT, A | NEXT, A | NEXT, A)]],
+    fail: [...begin, segments(1), descriptors(0, A | NEXT, A | NEXT, A | NEXT, A)],
+  },
+  'packed.driver.sg.6': {
+    pass: [...begin, descriptors(0, A | NEXT, A)],
+    lawful: [
+      // Over the end of the ring, with the other wrap counter.
+      [
+        ...begin,
+        descriptors(0, ...new Array<number>(6).fill(A | NEXT), A),
+        ring('device', 0, 0, 0, A | USED),
+        ring('driver', 0, 16, 1, USED),
+        ring('driver', 7, 16, 1, A | NEXT),
+      ],
+    ],
+    fail: [...begin, descriptors(0, A | NEXT, 0)],
+  },
+  'packed.driver.indirect.3': {
+    pass: [...withTables, segments(1), ofEntries(3), descriptors(0, A | INDIRECT)],
+    fail: [...withTables, segments(1), ofEntries(4), descriptors(0, A | INDIRECT)],
   },
   'packed.driver.sg.2': {
     pass: [...begin, descriptors(0, A)],

@@ -37,7 +37,7 @@ const size = (value: number): TraceEvent => set(PciCommon.QUEUE_SIZE, value, 2);
 const untilQueues = starts().slice(0, -3);
 const accepted = [...offers(Feature.SUSPEND), set(PciCommon.DRIVER_FEATURE_SELECT, 1, 4)];
 
-const traces: Readonly<Record<string, Pick<RuleTraces, 'pass' | 'fail' | 'alongside'>>> = {
+const traces: Readonly<Record<string, Omit<RuleTraces, 'header'>>> = {
   'pci.device.common.3': {
     pass: [set(PciCommon.DEVICE_FEATURE_SELECT, 4, 4), get(PciCommon.DEVICE_FEATURE, 0, 4)],
     fail: [set(PciCommon.DEVICE_FEATURE_SELECT, 4, 4), get(PciCommon.DEVICE_FEATURE, 1, 4)],
@@ -95,6 +95,15 @@ const traces: Readonly<Record<string, Pick<RuleTraces, 'pass' | 'fail' | 'alongs
   'pci.driver.common.10': {
     pass: [...withAdmin, ...adminQueues(2, 1), set(PciCommon.QUEUE_SELECT, 2, 2), ...enables.slice(1)],
     fail: [...withAdmin, ...adminQueues(2, 1), set(PciCommon.QUEUE_SELECT, 3, 2), ...enables.slice(1)],
+  },
+  'pci.device.layout.1': {
+    pass: [select, ...places, get(PciCommon.QUEUE_DESC, 0x1000, 4)],
+    lawful: [
+      [select, ...places, set(PciCommon.QUEUE_SELECT, 1, 2), get(PciCommon.QUEUE_DESC, 0, 4)],
+      [select, ...places, write(0), get(PciCommon.QUEUE_DESC, 0, 4)],
+      [...enables, set(PciCommon.QUEUE_DESC, 0x2000, 4), get(PciCommon.QUEUE_DESC, 0x1000, 4)],
+    ],
+    fail: [select, ...places, set(PciCommon.QUEUE_DESC + 4, 1, 4), get(PciCommon.QUEUE_DESC + 4, 0, 4)],
   },
   'pci.driver.layout.1': { pass: [select], fail: [set(PciCommon.QUEUE_SELECT, 0, 4)] },
 };

@@ -1,10 +1,12 @@
 import type { PciStructureName, TraceEvent } from '../../../../src/monitor/trace.ts';
+import { Feature } from '../../../../src/spec/features.ts';
 import { Msix, NO_VECTOR, PciCommon, PciHeader, PciStatus } from '../../../../src/spec/pci.ts';
 import {
   chooses,
   configInterrupt,
   type RuleTraces,
   read,
+  starts,
   type TracesByRule,
   used,
   write,
@@ -85,7 +87,25 @@ const reaches = (offset: number, length: number): TraceEvent[] => {
   return [...capabilities(common, ...others, window), space(0x40 + 3 * 0x20 + 16, 0, length === 1 ? 1 : 4)];
 };
 
-const traces: Readonly<Record<string, Pick<RuleTraces, 'pass' | 'fail' | 'alongside'>>> = {
+/** BAR 4 has 16 KiB, as the driver finds out. */
+const sized = [
+  access('write', 'space')(PciHeader.BAR0 + 16, 0xffff_ffff, 4),
+  space(PciHeader.BAR0 + 16, 0xffff_c000, 4),
+];
+/** A region of shared memory in BAR 4. */
+const region = (offset: number, length: number, lengthHigh = 0): TraceEvent[] =>
+  capabilities(...virtio, [9, [3, 8, 1], [4, 4, 1], [8, offset, 4], [12, length, 4], [16, 0, 4], [20, lengthHigh, 4]]);
+const queueMaps = (vector: number): TraceEvent[] => [
+  set(PciCommon.QUEUE_SELECT, 0, 2),
+  set(PciCommon.QUEUE_MSIX_VECTOR, vector, 2),
+  get(PciCommon.QUEUE_MSIX_VECTOR, vector, 2),
+];
+const message = (vector: number): TraceEvent => ({ kind: 'message', vector });
+/** The second extended capability is that for virtual functions. */
+const virtualFunctions = [space(0x100, 0x1401_0001, 4), space(0x140, 0x0001_0010, 4)];
+const enablesThem = access('write', 'space')(0x148, 1, 2);
+
+const traces: Readonly<Record<string, Omit<RuleTraces, 'header'>>> = {
   'pci.device.common.1': { pass: detailed(1, [8, 4, 4]), fail: detailed(1, [8, 2, 4]) },
   'pci.device.common.2': { pass: probed, fail: has(2, 3, 5) },
   'pci.device.discovery.1': { pass: found(PciHeader.VENDOR, 0x1af4), fail: found(PciHeader.VENDOR, 0x8086) },
@@ -121,6 +141,47 @@ const traces: Readonly<Record<string, Pick<RuleTraces, 'pass' | 'fail' | 'alongs
   'pci.device.notifycap.11': {
     pass: [...notification(0, 8, 4, DATA), place(1)],
     fail: [...notification(0, 8, 4, DATA), place(2)],
+  },
+  'pci.driver.cap.1': {
+    pass: [...capabilities(...virtio, ofType(200)), goesOn],
+    fail: [...capabilities(...virtio, ofType(200))],
+  },
+  'pci.driver.cap.3': { pass: detailed(1, [2, 32, 1]), fail: detailed(1, [2, 32, 1]).slice(0, -1) },
+  'pci.driver.cap.4': {
+    pass: [...capabilities(...virtio, [9, [3, 1, 1], [4, 6, 1]]), goesOn],
+    fail: [...capabilities(...virtio, [9, [3, 1, 1], [4, 6, 1]])],
+    // A function that has nothing else is no reason to go on.
+    lawful: [[...capabilities(...[2, 3, 5].map(ofType), [9, [3, 1, 1], [4, 6, 1]])]],
+  },
+  'pci.driver.cap.6': { pass: detailed(1, [12, 4096, 4]), fail: detailed(1, [12, 4096, 4]).slice(0, -1) },
+  'pci.device.shm.1': {
+    pass: [...sized, ...region(0x1000, 0x3000), goesOn],
+    lawful: [
+      [...region(0x1000, 0x8000), goesOn],
+      [...sized.slice(1), ...region(0x1000, 0x8000), goesOn],
+    ],
+    fail: [...sized, ...region(0x1000, 0x3001), goesOn],
+    alsoFail: [[...sized, ...region(0x1000, 0x3000, 1), goesOn]],
+  },
+  'notify.device.pciused.1': {
+    pass: [...maps(1, 1), used(0), goesOn],
+    lawful: [[...queueMaps(0), used(0), message(0)]],
+    fail: [...maps(1, 1), used(0), message(1)],
+  },
+  'notify.device.pcicfgchg.1': {
+    pass: [...queueMaps(0), configInterrupt, goesOn],
+    lawful: [[...maps(1, 1), configInterrupt, message(1)]],
+    fail: [...queueMaps(0), configInterrupt, message(0)],
+  },
+  'features.driver.reserved.11': {
+    pass: [...starts(Feature.SR_IOV), ...virtualFunctions, enablesThem],
+    fail: [...starts(), ...virtualFunctions, enablesThem],
+    alsoFail: [[...virtualFunctions, ...chooses([Feature.SR_IOV]), enablesThem]],
+  },
+  'features.device.reserved.8': {
+    pass: [...virtualFunctions, ...chooses([Feature.SR_IOV]), write(0x0b)],
+    lawful: [[space(0x100, 0x0001, 4), ...chooses([]), write(0x0b)]],
+    fail: [...virtualFunctions, ...chooses([]), write(0x0b)],
   },
   'pci.device.devcfg.1': { pass: detailed(4, [8, 4, 4]), fail: detailed(4, [8, 2, 4]) },
   'pci.device.shm.2': { pass: shared(0, 1), fail: shared(1, 1) },

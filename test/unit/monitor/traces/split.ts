@@ -10,6 +10,7 @@ import {
   kick,
   queueReset,
   read,
+  starts,
   type TracesByRule,
   used,
   write,
@@ -70,6 +71,11 @@ export const splitTraces: TracesByRule = {
   'split.driver.framing.1': {
     pass: [...begin, ...buffer(descriptor(0, NEXT, 1), descriptor(1, WRITE))],
     fail: [...begin, ...buffer(descriptor(0, NEXT | WRITE, 1), descriptor(1))],
+  },
+  'split.driver.availnotif.1': {
+    pass: [...starts(), ...plain],
+    lawful: [[...starts(), usedRing(1, 0)]],
+    fail: [...starts().slice(0, -2), usedRing(1, 0), write(0x0f), read(0x0f)],
   },
   'split.device.desc.2': {
     pass: [...running, ...answered, deviceReads(DESCRIPTORS), usedRing(0, 1, [0, 16])],
