@@ -51,16 +51,19 @@ describe.each(recordedWays)('our block driver and device over %s', (way) => {
 
 describe('our block driver and device over pci with MSI-X', () => {
   it('keep every rule', async () => {
-    const { driver, lines } = await recordBlock('pci', { driver: { queueSize: 8 }, vectors: 2 });
+    const { device, driver, lines } = await recordBlock('pci', { driver: { queueSize: 8 }, vectors: 2 });
     await driver.initialize();
     for (let sector = 0; sector < 12; sector++) await driver.write(sector, pattern(512, sector));
     await driver.suspend();
     await driver.resume();
     await driver.driver.reset();
     await driver.initialize();
+    device.fail(new Error('the disk is gone'));
     const verdicts = [...judgeLines(lines).values()];
     expect(verdicts.filter(({ result }) => result === 'fail')).toEqual([]);
     const passed = verdicts.filter(({ result }) => result === 'pass').map(({ rule }) => rule.id);
+    const messages = lines.flatMap((line) => line.match(/"kind":"message","vector":(\d+)/)?.[1] ?? []);
+    expect([new Set(messages), messages.at(-1)]).toEqual([new Set(['1', '0']), '0']);
     const ofVectors = ['pci.device.msix.1', 'pci.device.msix.6', 'pci.device.msix.8'];
     expect(passed).toEqual(expect.arrayContaining([...ofVectors, 'pci.driver.msix.4', 'pci.driver.msix.5']));
     expect(passed).not.toContain('pci.device.isr.3');
