@@ -7,7 +7,6 @@ import { MapFlag, map, Protection } from './mapping.ts';
 /** A larger view ends the process (measured with koffi 3.3 on Node 20). */
 const MOST_BYTES = 2 ** 32;
 export const PAGE_BYTES = 4096;
-const MS_SYNC = 4;
 
 /** A piece of a file to map. Its offset is a multiple of a page; what is left of the last page is mapped, too. */
 export interface FilePiece {
@@ -69,17 +68,6 @@ export class Arena {
     map(
       { address, length: pages, protection: Protection.READ_WRITE, flags, fd: -1, fdOffset: 0 },
       'the place of a file',
-    );
-  }
-
-  /** Returns when what was written here is in the file for good. Rounded to whole pages. */
-  sync(offset: number, length: number): void {
-    const start = offset - (offset % PAGE_BYTES);
-    this.#check(start, wholePages(offset + length - start));
-    checked(
-      libc().msync(this.#address + BigInt(start), offset + length - start, MS_SYNC),
-      'msync',
-      `${length} bytes at ${offset}`,
     );
   }
 

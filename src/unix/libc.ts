@@ -22,7 +22,6 @@ interface LibC {
   lseek(fd: number, offset: number, whence: number): number;
   memfd_create(name: string, flags: number): number;
   mmap(address: Pointer, length: number, protection: number, flags: number, fd: number, offset: number): Address;
-  msync(address: Pointer, length: number, flags: number): number;
   munmap(address: Pointer, length: number): number;
   poll(entries: Pointer, count: number, timeoutMs: number): number;
   read(fd: number, bytes: Pointer, length: number): number;
@@ -47,7 +46,6 @@ const PROTOTYPES: Readonly<Record<keyof LibC, string>> = {
   lseek: 'int64_t lseek(int, int64_t, int)',
   memfd_create: 'int memfd_create(const char *, unsigned int)',
   mmap: 'void *mmap(void *, size_t, int, int, int, int64_t)',
-  msync: 'int msync(void *, size_t, int)',
   munmap: 'int munmap(void *, size_t)',
   poll: 'int poll(void *, unsigned long, int)',
   read: 'int64_t read(int, void *, size_t)',

@@ -6,18 +6,16 @@ import { MessageMemory, MSG_CTRUNC } from './message-memory.ts';
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const POLLIN = 1;
-const POLLOUT = 4;
 
 /** The longest path that fits an address, without its final zero. */
 const MOST_PATH_BYTES = 107;
 const BACKLOG = 16;
-/** How long the rest of a message may take once it has begun, and how long the other side may leave a message unread. */
-const STALL_LIMIT_MS = 5000;
 
 /** One for each thread: calls do not overlap. */
 let shared: MessageMemory | undefined;
@@ -66,7 +64,7 @@ export class UnixListener {
     for (;;) {
       const fd = libc().accept4(this.fd, null, null, SOCK_CLOEXEC);
       if (fd >= 0) return UnixSocket.over(fd);
-      if (errorNumber() === Errno.EAGAIN) waitFor(this.fd, POLLIN, -1);
+      if (errorNumber() === Errno.EAGAIN) waitForReadable(this.fd);
       else if (errorNumber() !== Errno.EINTR) throw callError('accept4', this.#path);
     }
   }
@@ -84,10 +82,7 @@ export class UnixListener {
   }
 }
 
-/**
- * A connection that carries descriptors of files next to its bytes. `receive` and `send` block the thread; but once a message
- * has begun, or when the other side does not read, for at most five seconds. All throw TransportError.
- */
+/** A connection that carries descriptors of files next to its bytes. No call waits for the other side. All throw TransportError. */
 export class UnixSocket {
   readonly fd: number;
   #closed = false;
@@ -96,9 +91,10 @@ export class UnixSocket {
     this.fd = fd;
   }
 
+  /** Fails with the `code` EAGAIN where too many wait to be accepted. */
   static connect(path: string): UnixSocket {
     const address = socketAddress(path);
-    const fd = newSocket();
+    const fd = newSocket(SOCK_NONBLOCK);
     try {
       repeated(() => libc().connect(fd, address, address.length), 'connect', path);
     } catch (error) {
@@ -122,48 +118,11 @@ export class UnixSocket {
   }
 
   /**
-   * Fills `bytes` whole. The descriptors that came with them belong to the caller; they are not inherited by other programs.
-   * Undefined when the other side has ended the connection before a first byte. Read the fixed part of a message first, by
-   * itself: what comes with later bytes is then the next message's.
+   * Fills `bytes` as far as something has come: how many bytes, 0 at the end of the connection, and the descriptors that came
+   * with them, which belong to the caller and are not inherited by other programs. Undefined when nothing has come yet. Read the
+   * fixed part of a message first, by itself: what comes with later bytes is then the next message's.
    */
-  receive(bytes: Uint8Array): readonly number[] | undefined {
-    const memory = messageMemory();
-    const fds: number[] = [];
-    try {
-      for (let done = 0; done < bytes.length; ) {
-        const received = this.#receiveSome(memory, bytes.length - done, done === 0 ? -1 : STALL_LIMIT_MS);
-        fds.push(...memory.takeFds());
-        if ((memory.flags & MSG_CTRUNC) !== 0)
-          throw new TransportError('recvmsg: more descriptors came than are taken');
-        if (received === 0 && done === 0) return undefined;
-        if (received === 0) throw new TransportError('recvmsg: the other side ended the connection within a message');
-        bytes.set(memory.staging(received), done);
-        done += received;
-      }
-      return fds;
-    } catch (error) {
-      for (const fd of fds) closeFd(fd);
-      throw error;
-    }
-  }
-
-  /** Sends all of `bytes`, at least one, and copies of `fds` with its first byte. The descriptors stay the caller's. */
-  send(bytes: Uint8Array, fds: readonly number[] = []): void {
-    const memory = messageMemory();
-    for (let done = 0; done < bytes.length; ) {
-      memory.fill(bytes, done, done === 0 ? fds : []);
-      const sent = libc().sendmsg(this.fd, memory.header, MSG_NOSIGNAL);
-      if (sent > 0) done += sent;
-      else if (errorNumber() === Errno.EAGAIN) this.#await(POLLOUT, STALL_LIMIT_MS);
-      else if (errorNumber() !== Errno.EINTR) throw callError('sendmsg', 'a socket');
-    }
-  }
-
-  /**
-   * Fills `bytes` as far as something has come, without waiting: how many bytes, 0 at the end of the connection, and the
-   * descriptors that came with them, which belong to the caller. Undefined when nothing has come yet.
-   */
-  receiveNow(bytes: Uint8Array): { readonly count: number; readonly fds: readonly number[] } | undefined {
+  receive(bytes: Uint8Array): { readonly count: number; readonly fds: readonly number[] } | undefined {
     const memory = messageMemory();
     for (;;) {
       memory.clear(bytes.length);
@@ -182,8 +141,11 @@ export class UnixSocket {
     }
   }
 
-  /** Sends of `bytes` what goes without waiting, and copies of `fds` with the first one; how many bytes it were. */
-  sendNow(bytes: Uint8Array, fds: readonly number[] = []): number {
+  /**
+   * Sends of `bytes`, at least one, what there is room for, and copies of `fds` with the first one; how many bytes it were. The
+   * descriptors stay the caller's.
+   */
+  send(bytes: Uint8Array, fds: readonly number[] = []): number {
     const memory = messageMemory();
     for (;;) {
       memory.fill(bytes, 0, fds);
@@ -199,37 +161,18 @@ export class UnixSocket {
     this.#closed = true;
     closeFd(this.fd);
   }
-
-  #receiveSome(memory: MessageMemory, most: number, limitMs: number): number {
-    for (;;) {
-      if (limitMs >= 0) this.#await(POLLIN, limitMs);
-      memory.clear(most);
-      const received = libc().recvmsg(this.fd, memory.header, MSG_CMSG_CLOEXEC);
-      if (received >= 0) return received;
-      if (errorNumber() === Errno.EAGAIN) this.#await(POLLIN, limitMs);
-      else if (errorNumber() !== Errno.EINTR) throw callError('recvmsg', 'a socket');
-    }
-  }
-
-  #await(events: number, limitMs: number): void {
-    if (!waitFor(this.fd, events, limitMs)) {
-      throw new TransportError(
-        `the other side of a socket has done nothing for ${limitMs} ms in the middle of a message`,
-      );
-    }
-  }
 }
 
-/** Blocks until `fd` can be read or written or is at its end, at most `limitMs`; true when it is. */
-function waitFor(fd: number, events: number, limitMs: number): boolean {
+/** Blocks until `fd` can be read or is at its end. */
+function waitForReadable(fd: number): void {
   const entry = new DataView(new ArrayBuffer(8));
   entry.setInt32(0, fd, true);
-  entry.setInt16(4, events, true);
-  return repeated(() => libc().poll(new Uint8Array(entry.buffer), 1, limitMs), 'poll', 'a socket') > 0;
+  entry.setInt16(4, POLLIN, true);
+  repeated(() => libc().poll(new Uint8Array(entry.buffer), 1, -1), 'poll', 'a socket');
 }
 
-function newSocket(): number {
-  return checked(libc().socket(AF_UNIX, SOCK_STREAM_CLOEXEC, 0), 'socket', 'a new one');
+function newSocket(flags = 0): number {
+  return checked(libc().socket(AF_UNIX, SOCK_STREAM_CLOEXEC | flags, 0), 'socket', 'a new one');
 }
 
 /** struct sockaddr_un. */
@@ -244,12 +187,12 @@ function socketAddress(path: string): Uint8Array {
   return address;
 }
 
-/** Whether the path is of a socket to which nobody listens any more. */
-function isLeftBehind(path: string): boolean {
+/** Whether the path is of a socket to which nobody listens any more. Does not wait. Throws TransportError. */
+export function isLeftBehind(path: string): boolean {
   // To connect to a file fails in the same way.
   if (statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
   const address = socketAddress(path);
-  const fd = newSocket();
+  const fd = newSocket(SOCK_NONBLOCK);
   try {
     return libc().connect(fd, address, address.length) < 0 && errorNumber() === Errno.ECONNREFUSED;
   } finally {

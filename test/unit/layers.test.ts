@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   record: ['spec', 'memory', 'queue', 'device', 'driver', 'transports', 'monitor'],
   cli: [
     'spec',
+    'unix',
     'memory',
     'queue',
     'device',

@@ -1,14 +1,15 @@
 import { once } from 'node:events';
-import { chmodSync, statSync, unlinkSync } from 'node:fs';
-import { connect, type Server } from 'node:net';
+import { chmodSync, unlinkSync } from 'node:fs';
+import type { Server } from 'node:net';
 import { TransportError } from '../../spec/fault.ts';
+import { isLeftBehind } from '../../unix/socket.ts';
 
 /**
  * Has a server listen at a Unix socket of this user alone, or at a port of this machine alone. A path that a process left
  * behind is taken over. Throws TransportError.
  */
 export async function listenLocally(server: Server, at: string | number): Promise<void> {
-  if (typeof at === 'string' && (await isLeftBehind(at))) unlinkSync(at);
+  if (typeof at === 'string' && isLeftBehind(at)) unlinkSync(at);
   const listening = once(server, 'listening');
   try {
     if (typeof at === 'string') server.listen(at);
@@ -18,18 +19,4 @@ export async function listenLocally(server: Server, at: string | number): Promis
     throw new TransportError(`cannot listen at ${at}: ${(cause as Error).message}`, { cause });
   }
   if (typeof at === 'string') chmodSync(at, 0o600);
-}
-
-async function isLeftBehind(path: string): Promise<boolean> {
-  // To connect to a file fails in the same way.
-  if (statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
-  const socket = connect(path);
-  try {
-    await once(socket, 'connect');
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
-  } finally {
-    socket.destroy();
-  }
 }

@@ -85,7 +85,7 @@ export class MessageSocket {
   #flush(): void {
     try {
       for (let first = this.#unsent[0]; first !== undefined; first = this.#unsent[0]) {
-        const sent = this.#socket.sendNow(first.bytes, first.fds);
+        const sent = this.#socket.send(first.bytes, first.fds);
         if (sent === 0) break;
         if (sent === first.bytes.length) this.#unsent.shift();
         else this.#unsent[0] = { bytes: first.bytes.subarray(sent), fds: [] };
@@ -146,7 +146,7 @@ export class MessageSocket {
 
   /** False when nothing has come yet, or the connection has ended. */
   #receiveInto(bytes: Uint8Array): boolean {
-    const result = this.#socket.receiveNow(bytes);
+    const result = this.#socket.receive(bytes);
     if (result === undefined) return false;
     this.#fds.push(...result.fds);
     if (this.#fds.length > MOST_FDS)

@@ -4,35 +4,27 @@ import { GuestMemory } from '../../memory/guest-memory.ts';
 import type { QueueLayout } from '../../queue/device-queue.ts';
 import type { AccessWidth } from '../../spec/access-width.ts';
 import { TransportError } from '../../spec/fault.ts';
-import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
+import { Feature, type FeatureSet, featureSet, hasFeature } from '../../spec/features.ts';
+import { PAGE_BYTES } from '../../unix/arena.ts';
 import { EventFd } from '../../unix/event-fd.ts';
 import { closeFd, memfd } from '../../unix/file-descriptor.ts';
 import { whenReadable } from '../../unix/poller.ts';
-import { UnixSocket } from '../../unix/socket.ts';
-import { type Window, windows } from '../../unix/windows.ts';
-import { DriverConnection } from './driver-connection.ts';
+import { WINDOW_BYTES, type Window, windows } from '../../unix/windows.ts';
+import { DriverLink, type LinkOptions, PROTOCOL_FEATURES, USER_ADDRESS } from './driver-link.ts';
 import { u64, vringState } from './message-reader.ts';
-import {
-  ConfigField,
-  HEADER_BYTES,
-  LOG_ALL_BIT,
-  MemoryRegionField,
-  MemoryTable,
-  NO_STATE_FD,
-  PROTOCOL_FEATURES_BIT,
-  ProtocolFeature,
-  VringAddress,
-} from './messages.ts';
+import { ConfigField, LOG_ALL_BIT, NO_STATE_FD, ProtocolFeature, VringAddress } from './messages.ts';
 import { Direction } from './state-transfer.ts';
 
 export interface VhostUserTransportOptions {
   readonly path: string;
   /** Which type of device is there: a back-end does not say. */
   readonly deviceId: number;
-  /** Of the memory that the two share: whole pages, 16 MiB by default. */
+  /** Of the memory that the two share: whole pages up to 4 GiB, 16 MiB by default. */
   readonly memoryBytes?: number;
   /** Entries that a queue may have: a back-end does not say that, either. 256. */
   readonly queueSize?: number;
+  /** How long the back-end may take to answer a message before it is given up: 10 s. It may have to end requests first. */
+  readonly replyLimitMs?: number;
 }
 
 interface OpenQueue {
@@ -42,26 +34,16 @@ interface OpenQueue {
   readonly watch: { close(): void };
 }
 
-/** What is asked for, of what there is. */
-const WANTED = [
-  ProtocolFeature.MQ,
-  ProtocolFeature.REPLY_ACK,
-  ProtocolFeature.BACKEND_REQ,
-  ProtocolFeature.CONFIG,
-  ProtocolFeature.RESET_DEVICE,
-  ProtocolFeature.STATUS,
-  ProtocolFeature.DEVICE_STATE,
-] as const;
-const PROTOCOL_FEATURES: bigint = 1n << BigInt(PROTOCOL_FEATURES_BIT);
 const LOG_ALL: bigint = 1n << BigInt(LOG_ALL_BIT);
-/** Where this end says that it has its memory: rings are named by such addresses, other than the guest's. */
-const USER_ADDRESS = 2 ** 40;
+const MEMORY_BYTES = 16 << 20;
+const REPLY_LIMIT_MS = 10_000;
 /** Packed rings start with both wrap counters 1. */
 const FIRST_PACKED_BASE = 0x8000_8000;
 
 /**
  * The front-end of vhost-user: a driver of ours uses a device in another process, ours or another's, over memory that the two
- * share. Where the back-end has no STATUS, the status field is this object's own, and SUSPEND cannot be had.
+ * share. Where the back-end has no STATUS, the status field is this object's own, and SUSPEND cannot be had. Every call rejects
+ * with TransportError when the back-end does not answer in time, or ends the connection; to the driver the device is lost then.
  */
 export class VhostUserTransport implements DriverTransport {
   readonly deviceId: number;
@@ -71,23 +53,21 @@ export class VhostUserTransport implements DriverTransport {
   onConfigChange: (() => void) | undefined;
   onLost: ((error: Error) => void) | undefined;
   readonly #options: VhostUserTransportOptions;
-  #connection: DriverConnection;
   readonly #queues: (OpenQueue | undefined)[] = [];
   readonly #memoryFd: number;
   readonly #window: Window;
-  #protocol = 0n;
-  #queueCount = 1;
-  #offered: FeatureSet = 0n;
+  #link!: DriverLink;
   #accepted: FeatureSet = 0n;
   #status = 0;
-  #channel: { readonly socket: UnixSocket; readonly watch: { close(): void }; hear(): void } | undefined;
   #closed = false;
 
   private constructor(options: VhostUserTransportOptions) {
-    this.deviceId = options.deviceId;
+    const { deviceId, memoryBytes: bytes = MEMORY_BYTES } = options;
+    if (!Number.isSafeInteger(bytes) || bytes <= 0 || bytes % PAGE_BYTES !== 0 || bytes > WINDOW_BYTES) {
+      throw new RangeError(`memory of ${bytes} bytes cannot be shared: whole pages up to 4 GiB can`);
+    }
+    this.deviceId = deviceId;
     this.#options = options;
-    this.#connection = this.#connect(options.path);
-    const bytes = options.memoryBytes ?? 16 << 20;
     this.#memoryFd = memfd(bytes);
     this.#window = windows.take(bytes);
     const { arena, offset } = this.#window;
@@ -99,7 +79,7 @@ export class VhostUserTransport implements DriverTransport {
   static async open(options: VhostUserTransportOptions): Promise<VhostUserTransport> {
     const transport = new VhostUserTransport(options);
     try {
-      await transport.#open();
+      await transport.#connect(options.path);
       return transport;
     } catch (error) {
       transport.close();
@@ -108,49 +88,52 @@ export class VhostUserTransport implements DriverTransport {
   }
 
   async readStatus(): Promise<number> {
-    if (!this.#has(ProtocolFeature.STATUS)) return this.#status;
-    const status = Number((await this.#connection.ask('GET_STATUS')).getBigUint64(0, true));
+    if (!this.#link.has(ProtocolFeature.STATUS)) return this.#status;
+    const status = Number((await this.#link.askU64('GET_STATUS')) & 0xffn);
     // As on a bus, what the device has told before it showed this status is heard before.
     for (const queue of this.#queues) if (queue?.call.take() === true) this.onUsedBuffer?.();
-    this.#channel?.hear();
+    this.#link.hear();
     return status;
   }
 
   async writeStatus(value: number): Promise<void> {
     if (value === 0) await this.#stopQueues();
-    if (this.#has(ProtocolFeature.STATUS)) await this.#tell('SET_STATUS', u64(BigInt(value)));
-    else if (value === 0 && this.#has(ProtocolFeature.RESET_DEVICE)) await this.#tell('RESET_DEVICE', NOTHING);
+    if (this.#link.has(ProtocolFeature.STATUS)) await this.#link.tell('SET_STATUS', u64(BigInt(value)));
+    else if (value === 0 && this.#link.has(ProtocolFeature.RESET_DEVICE))
+      await this.#link.tell('RESET_DEVICE', NOTHING);
     this.#status = value;
   }
 
   readFeatures(): FeatureSet {
-    return this.#offered & ~(PROTOCOL_FEATURES | LOG_ALL);
+    const beyond = this.#link.has(ProtocolFeature.STATUS) ? 0n : featureSet(Feature.SUSPEND);
+    return this.#link.offered & ~(PROTOCOL_FEATURES | LOG_ALL | beyond);
   }
 
   async writeFeatures(features: FeatureSet): Promise<void> {
     this.#accepted = features;
-    await this.#tell('SET_FEATURES', u64(features | (this.#offered & PROTOCOL_FEATURES)));
+    await this.#link.tell('SET_FEATURES', u64(features | (this.#link.offered & PROTOCOL_FEATURES)));
   }
 
   readQueueSize(index: number): number {
-    return index < this.#queueCount ? (this.#options.queueSize ?? 256) : 0;
+    return index < this.#link.queueCount ? (this.#options.queueSize ?? 256) : 0;
   }
 
   async enableQueue(index: number, layout: QueueLayout): Promise<void> {
     const packed = hasFeature(this.#accepted, Feature.RING_PACKED);
     const queue = this.#openQueue(layout);
     this.#queues[index] = queue;
-    await this.#tell('SET_VRING_BASE', vringState(index, packed ? FIRST_PACKED_BASE : 0));
+    await this.#link.tell('SET_VRING_BASE', vringState(index, packed ? FIRST_PACKED_BASE : 0));
     await this.#startQueue(index, queue);
   }
 
   async #startQueue(index: number, queue: OpenQueue): Promise<void> {
     const { layout } = queue;
-    await this.#tell('SET_VRING_NUM', vringState(index, layout.size));
-    await this.#tell('SET_VRING_ADDR', vringAddress(index, layout));
-    await this.#tell('SET_VRING_CALL', u64(BigInt(index)), [queue.call.fd]);
-    await this.#tell('SET_VRING_KICK', u64(BigInt(index)), [queue.kick.fd]);
-    if ((this.#offered & PROTOCOL_FEATURES) !== 0n) await this.#tell('SET_VRING_ENABLE', vringState(index, 1));
+    await this.#link.tell('SET_VRING_NUM', vringState(index, layout.size));
+    await this.#link.tell('SET_VRING_ADDR', vringAddress(index, layout));
+    await this.#link.tell('SET_VRING_CALL', u64(BigInt(index)), [queue.call.fd]);
+    await this.#link.tell('SET_VRING_KICK', u64(BigInt(index)), [queue.kick.fd]);
+    if ((this.#link.offered & PROTOCOL_FEATURES) !== 0n)
+      await this.#link.tell('SET_VRING_ENABLE', vringState(index, 1));
   }
 
   /** There is none: fields that change while they are read cannot be told. */
@@ -159,9 +142,9 @@ export class VhostUserTransport implements DriverTransport {
   }
 
   async readConfig(offset: number, width: AccessWidth): Promise<number> {
-    if (!this.#has(ProtocolFeature.CONFIG)) return 0;
+    if (!this.#link.has(ProtocolFeature.CONFIG)) return 0;
     // From the beginning: some back-ends, qemu-storage-daemon's among them, overlook the offset.
-    const reply = await this.#connection.ask('GET_CONFIG', configMessage(0, offset + width, 0));
+    const reply = await this.#link.ask('GET_CONFIG', configMessage(0, offset + width, 0));
     if (reply.byteLength !== ConfigField.BYTES + offset + width) {
       throw new TransportError(`the back-end has no ${width} bytes of configuration at ${offset}`);
     }
@@ -169,7 +152,8 @@ export class VhostUserTransport implements DriverTransport {
   }
 
   async writeConfig(offset: number, width: AccessWidth, value: number): Promise<void> {
-    if (this.#has(ProtocolFeature.CONFIG)) await this.#tell('SET_CONFIG', configMessage(offset, width, value));
+    if (this.#link.has(ProtocolFeature.CONFIG))
+      await this.#link.tell('SET_CONFIG', configMessage(offset, width, value));
   }
 
   resetQueue(): void {
@@ -214,13 +198,10 @@ export class VhostUserTransport implements DriverTransport {
    * resume it there. Rejects with TransportError; then the device is lost.
    */
   async moveTo(path: string, state: Uint8Array): Promise<void> {
-    this.#connection.onLost = undefined;
-    this.#connection.close();
-    this.#channel?.watch.close();
-    this.#channel?.socket.close();
-    this.#connection = this.#connect(path);
-    await this.#open();
-    await this.#tell('SET_FEATURES', u64(this.#accepted | (this.#offered & PROTOCOL_FEATURES)));
+    this.#link.onLost = undefined;
+    this.#link.close();
+    await this.#connect(path);
+    await this.#link.tell('SET_FEATURES', u64(this.#accepted | (this.#link.offered & PROTOCOL_FEATURES)));
     await this.loadState(state);
     for (const [index, queue] of this.#queues.entries()) if (queue !== undefined) await this.#startQueue(index, queue);
   }
@@ -229,52 +210,29 @@ export class VhostUserTransport implements DriverTransport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#connection.close();
+    this.#link?.close();
     for (const queue of this.#queues) closeQueue(queue);
-    this.#channel?.watch.close();
-    this.#channel?.socket.close();
     for (const region of this.memory.regions) this.memory.remove(region);
     windows.release(this.#window);
     closeFd(this.#memoryFd);
   }
 
-  #connect(path: string): DriverConnection {
-    const connection = new DriverConnection(UnixSocket.connect(path));
-    connection.onLost = (error) => this.onLost?.(error);
-    return connection;
-  }
-
-  async #open(): Promise<void> {
-    const connection = this.#connection;
-    connection.send('SET_OWNER');
-    this.#offered = (await connection.ask('GET_FEATURES')).getBigUint64(0, true);
-    if ((this.#offered & PROTOCOL_FEATURES) !== 0n) {
-      const offered = (await connection.ask('GET_PROTOCOL_FEATURES')).getBigUint64(0, true);
-      this.#protocol = WANTED.reduce((set, bit) => set | (1n << BigInt(bit)), 0n) & offered;
-      connection.send('SET_PROTOCOL_FEATURES', u64(this.#protocol));
-    }
-    if (this.#has(ProtocolFeature.MQ)) {
-      this.#queueCount = Number((await connection.ask('GET_QUEUE_NUM')).getBigUint64(0, true));
-    }
-    if (this.#has(ProtocolFeature.BACKEND_REQ)) await this.#openChannel();
-    await this.#tell('SET_MEM_TABLE', memoryTable(this.#window.length), [this.#memoryFd]);
-  }
-
-  #has(protocolFeature: number): boolean {
-    return ((this.#protocol >> BigInt(protocolFeature)) & 1n) === 1n;
-  }
-
-  /** Sends a message; waits until it was obeyed, where the back-end says so. */
-  async #tell(...message: Parameters<DriverConnection['order']>): Promise<void> {
-    if (this.#has(ProtocolFeature.REPLY_ACK)) await this.#connection.order(...message);
-    else this.#connection.send(...message);
+  async #connect(path: string): Promise<void> {
+    const { replyLimitMs = REPLY_LIMIT_MS } = this.#options;
+    const memory: LinkOptions['memory'] = { fd: this.#memoryFd, bytes: this.#window.length };
+    this.#link = await DriverLink.open({ path, replyLimitMs, memory });
+    // Closed meanwhile.
+    if (this.#closed) this.#link.close();
+    this.#link.onLost = (error) => this.onLost?.(error);
+    this.#link.onConfigChange = () => this.onConfigChange?.();
   }
 
   async #transferState(direction: number, fd: number): Promise<void> {
-    if (!this.#has(ProtocolFeature.DEVICE_STATE)) throw new TransportError('the back-end cannot transfer its state');
-    const begun = await this.#connection.ask('SET_DEVICE_STATE_FD', vringState(direction, 0), { fds: [fd] });
-    const done = await this.#connection.ask('CHECK_DEVICE_STATE');
-    if (begun.getBigUint64(0, true) === BigInt(NO_STATE_FD) && done.getBigUint64(0, true) === 0n) return;
+    if (!this.#link.has(ProtocolFeature.DEVICE_STATE))
+      throw new TransportError('the back-end cannot transfer its state');
+    const begun = await this.#link.askU64('SET_DEVICE_STATE_FD', vringState(direction, 0), [fd]);
+    const done = await this.#link.askU64('CHECK_DEVICE_STATE');
+    if (begun === BigInt(NO_STATE_FD) && done === 0n) return;
     throw new TransportError(`the back-end did not ${direction === Direction.SAVE ? 'save' : 'take'} the state`);
   }
 
@@ -290,29 +248,10 @@ export class VhostUserTransport implements DriverTransport {
   async #stopQueues(): Promise<void> {
     for (const [index, queue] of this.#queues.entries()) {
       if (queue === undefined) continue;
-      await this.#connection.ask('GET_VRING_BASE', vringState(index, 0));
+      await this.#link.ask('GET_VRING_BASE', vringState(index, 0));
       closeQueue(queue);
       this.#queues[index] = undefined;
     }
-  }
-
-  /** The one thing that comes over it is that the configuration has changed. */
-  async #openChannel(): Promise<void> {
-    const [near, far] = UnixSocket.pair();
-    const message = new Uint8Array(HEADER_BYTES);
-    let filled = 0;
-    const hear = (): void => {
-      const received = near.receiveNow(message.subarray(filled));
-      if (received?.count === 0) watch.close();
-      filled += received?.count ?? 0;
-      if (filled < HEADER_BYTES) return;
-      filled = 0;
-      this.onConfigChange?.();
-    };
-    const watch = whenReadable(near.fd, hear);
-    this.#channel = { socket: near, watch, hear };
-    await this.#tell('SET_BACKEND_REQ_FD', NOTHING, [far.fd]);
-    far.close();
   }
 }
 
@@ -322,15 +261,6 @@ function closeQueue(queue: OpenQueue | undefined): void {
   queue?.watch.close();
   queue?.call.close();
   queue?.kick.close();
-}
-
-/** One region, at the guest's address 0. */
-function memoryTable(bytes: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(MemoryTable.REGIONS + MemoryRegionField.BYTES));
-  view.setUint32(MemoryTable.COUNT, 1, true);
-  view.setBigUint64(MemoryTable.REGIONS + MemoryRegionField.SIZE, BigInt(bytes), true);
-  view.setBigUint64(MemoryTable.REGIONS + MemoryRegionField.USER, BigInt(USER_ADDRESS), true);
-  return new Uint8Array(view.buffer);
 }
 
 function vringAddress(index: number, { descriptorArea, driverArea, deviceArea }: QueueLayout): Uint8Array {

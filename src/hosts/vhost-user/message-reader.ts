@@ -35,7 +35,7 @@ export class MessageReader {
       // The header alone first: descriptors come with it, and what comes with later bytes belongs to the next message.
       const due = this.#filled < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + this.#payloadBytes();
       if (this.#filled === due) return this.#message(due);
-      const received = this.#socket.receiveNow(this.#bytes.subarray(this.#filled, due));
+      const received = this.#socket.receive(this.#bytes.subarray(this.#filled, due));
       if (received === undefined) return undefined;
       if (received.count === 0) return 'end';
       this.#fds.push(...received.fds);
@@ -105,8 +105,7 @@ export function send(
   fds: readonly number[] = [],
 ): void {
   const bytes = frame(request, flags, payload);
-  if (socket.sendNow(bytes, fds) < bytes.length)
-    throw new TransportError('the front-end does not read what it is sent');
+  if (socket.send(bytes, fds) < bytes.length) throw new TransportError('the front-end does not read what it is sent');
 }
 
 /** A payload of one u64. */

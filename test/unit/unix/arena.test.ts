@@ -60,22 +60,6 @@ describe('an arena', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('makes what was written stable, from any byte on', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'virtio-arena-'));
-    const path = join(folder, 'file');
-    writeFileSync(path, Buffer.alloc(2 * PAGE_BYTES));
-    const fd = openSync(path, 'r+');
-    const arena = Arena.reserve(2 * PAGE_BYTES);
-    arena.map(0, { fd, fdOffset: 0, length: 2 * PAGE_BYTES, writable: true });
-    closeSync(fd);
-    new Uint8Array(arena.buffer).fill(7, PAGE_BYTES - 1, PAGE_BYTES + 1);
-    arena.sync(PAGE_BYTES - 1, 2);
-    expect([...readFileSync(path).subarray(PAGE_BYTES - 2, PAGE_BYTES + 2)]).toEqual([0, 7, 7, 0]);
-    expect(() => arena.sync(PAGE_BYTES, PAGE_BYTES + 1)).toThrow(RangeError);
-    arena.release();
-    rmSync(folder, { recursive: true });
-  });
-
   it('is as large as four gigabytes, and costs nothing before it is used', () => {
     const arena = Arena.reserve(2 ** 32);
     const file = memfd(PAGE_BYTES);

@@ -89,7 +89,7 @@ export class RawClient {
 
   /** What was sent; the rest of `bytes` had no room. */
   send(bytes: Uint8Array, fds: readonly number[] = []): number {
-    return this.#socket.sendNow(bytes, fds);
+    return this.#socket.send(bytes, fds);
   }
 
   /** The next reply; undefined when the server has ended the connection. */
@@ -114,7 +114,7 @@ export class RawClient {
   #read(): void {
     const bytes = new Uint8Array(65536);
     try {
-      const result = this.#socket.receiveNow(bytes);
+      const result = this.#socket.receive(bytes);
       if (result === undefined) return;
       for (const fd of result.fds) closeFd(fd);
       if (result.count === 0) this.#ended = true;

@@ -86,7 +86,7 @@ function send(socket: UnixSocket, { request, flags, payload, lie, fds }: Step): 
   const bytes = new Uint32Array([request, flags, Math.max(0, 4 * payload.length + lie), ...payload]);
   const open_ = fds.map(open);
   try {
-    socket.sendNow(new Uint8Array(bytes.buffer), open_);
+    socket.send(new Uint8Array(bytes.buffer), open_);
   } catch {
     // The session has ended already.
   } finally {
@@ -173,7 +173,7 @@ describe('a front-end that says anything', () => {
   it('may stop in the middle of a message, and holds nobody up', () => {
     const socket = UnixSocket.connect(path);
     backEnd.turn(0);
-    socket.sendNow(Uint8Array.of(1, 0, 0));
+    socket.send(Uint8Array.of(1, 0, 0));
     const before = performance.now();
     backEnd.turn(0);
     expect(performance.now() - before).toBeLessThan(1000);
