@@ -29,6 +29,7 @@ type MutableRegion = { -readonly [K in keyof MemoryRegion]: MemoryRegion[K] };
  */
 export class GuestMemory {
   readonly #regions: MutableRegion[] = [];
+  readonly #seams: MutableRegion[] = [];
   #last: MutableRegion | undefined;
   #generation = 0;
 
@@ -74,10 +75,22 @@ export class GuestMemory {
     return region;
   }
 
+  /**
+   * Shows bytes of regions that touch each other once more: what lies in two of them is found here, as it is in one piece. For
+   * hosts whose views are shorter than the guest's memory. It is not one of `regions`; `remove` takes it away.
+   */
+  addSeam(address: GuestAddress, bytes: Uint8Array, options: { readonly shared?: boolean } = {}): MemoryRegion {
+    const seam: MutableRegion = { address, size: bytes.length, ...windows(bytes, options.shared ?? false) };
+    this.#seams.push(seam);
+    this.#changed();
+    return seam;
+  }
+
   remove(region: MemoryRegion): void {
-    const index = this.#regions.indexOf(region as MutableRegion);
+    const list = this.#seams.includes(region as MutableRegion) ? this.#seams : this.#regions;
+    const index = list.indexOf(region as MutableRegion);
     if (index < 0) throw new RangeError('this region is not part of the memory');
-    this.#regions.splice(index, 1);
+    list.splice(index, 1);
     this.#changed();
   }
 
@@ -100,7 +113,7 @@ export class GuestMemory {
         return region;
       }
     }
-    return undefined;
+    return this.#seams.find((seam) => address >= seam.address && address + length <= seam.address + seam.size);
   }
 
   /** As `find`; throws ProtocolError with `rule` when some byte is outside the memory. `what` names the range in the message. */

@@ -12,6 +12,34 @@ export interface Window {
   readonly length: number;
 }
 
+/** What is seen on either side of where a range is cut. */
+const SEAM_BYTES = 64 << 20;
+
+/** A part of a range of a guest's addresses that one view shows. */
+export interface RangePart {
+  readonly kind: 'piece' | 'seam';
+  readonly address: number;
+  readonly length: number;
+}
+
+/**
+ * How a range that may be larger than a view is seen: cut where the address is a multiple of 4 GiB, and where it is cut the two
+ * sides once more in one view, so that what lies across can be reached, too, if it goes no further than 64 MiB on either side.
+ */
+export function partsOf(address: number, length: number): RangePart[] {
+  const end = address + length;
+  const parts: RangePart[] = [];
+  for (let from = address; from < end; ) {
+    const cut = Math.min(end, from - (from % WINDOW_BYTES) + WINDOW_BYTES);
+    parts.push({ kind: 'piece', address: from, length: cut - from });
+    from = cut;
+    if (cut === end) break;
+    const start = Math.max(address, cut - SEAM_BYTES);
+    parts.push({ kind: 'seam', address: start, length: Math.min(end, cut + SEAM_BYTES) - start });
+  }
+  return parts;
+}
+
 /**
  * The addresses in which memory of other processes is seen, in arenas of 4 GiB that live as long as the process: however often
  * memory is mapped and taken away, no more of them are reserved than were in use at one time.

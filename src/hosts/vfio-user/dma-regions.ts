@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import type { GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
 import { type FilePiece, PAGE_BYTES } from '../../unix/arena.ts';
-import { WINDOW_BYTES, type Window, windows } from '../../unix/windows.ts';
+import { partsOf, type RangePart, type Window, windows } from '../../unix/windows.ts';
 import { DmaFlag, Errno, type Request } from './messages.ts';
 import { Refusal } from './refusal.ts';
 
@@ -18,10 +18,7 @@ interface Place {
 }
 
 interface DmaRegion extends Place {
-  /**
-   * The pieces that are seen, as a view ends at 4 GiB: cut where the address is a multiple of that. A buffer of Linux never goes
-   * across such an address. Empty for a region that came without a descriptor: the device cannot reach it.
-   */
+  /** What is seen of it; see `partsOf`. Empty for a region that came without a descriptor: the device cannot reach it. */
   readonly pieces: readonly Piece[];
 }
 
@@ -108,11 +105,8 @@ export class DmaRegions {
     this.#release();
     const pieces: Piece[] = [];
     try {
-      for (let done = 0; done < length; done += pieces.at(-1)!.window.length) {
-        const from = address + done;
-        const most = WINDOW_BYTES - (from % WINDOW_BYTES);
-        const piece = { ...file, fdOffset: fdOffset + done, length: Math.min(length - done, most) };
-        pieces.push(this.#mapPiece(from, piece));
+      for (const part of partsOf(address, length)) {
+        pieces.push(this.#mapPart(part, { ...file, fdOffset: fdOffset + part.address - address, length: part.length }));
       }
     } catch (error) {
       this.#unmap(pieces);
@@ -121,7 +115,7 @@ export class DmaRegions {
     return pieces;
   }
 
-  #mapPiece(address: number, piece: FilePiece): Piece {
+  #mapPart({ kind, address }: RangePart, piece: FilePiece): Piece {
     const window = windows.take(piece.length);
     try {
       window.arena.map(window.offset, piece);
@@ -130,6 +124,7 @@ export class DmaRegions {
       throw error;
     }
     const bytes = new Uint8Array(window.arena.buffer, window.offset, window.length);
+    if (kind === 'seam') return { window, region: this.#memory.addSeam(address, bytes, { shared: true }) };
     return { window, region: this.#memory.add(address, bytes, { shared: true }) };
   }
 

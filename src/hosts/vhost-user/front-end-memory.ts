@@ -1,7 +1,7 @@
 import type { GuestAddress, GuestMemory, MemoryRegion } from '../../memory/guest-memory.ts';
 import { ProtocolError } from '../../spec/fault.ts';
 import { PAGE_BYTES, wholePages } from '../../unix/arena.ts';
-import { WINDOW_BYTES, type Window, windows } from '../../unix/windows.ts';
+import { partsOf, type RangePart, type Window, windows } from '../../unix/windows.ts';
 
 /** A piece of the guest's memory as the front-end describes it. */
 export interface RegionDescription {
@@ -18,13 +18,8 @@ interface MappedRegion extends RegionDescription {
   readonly regions: readonly MemoryRegion[];
 }
 
-/**
- * A part of a region that is seen, as a view ends at 4 GiB: cut where the guest's address is a multiple of that. A buffer of Linux
- * never goes across such an address.
- */
-interface Piece {
-  readonly guestAddress: GuestAddress;
-  readonly bytes: number;
+/** A part of a region that one view shows; see `partsOf`. */
+interface Piece extends RangePart {
   readonly window: Window;
 }
 
@@ -101,9 +96,10 @@ export class FrontEndMemory {
   }
 
   #add(description: RegionDescription, pieces: readonly Piece[]): void {
-    const regions = pieces.map(({ guestAddress, bytes, window }) => {
-      const view = new Uint8Array(window.arena.buffer, window.offset, bytes);
-      return this.memory.add(guestAddress, view, { shared: true });
+    const regions = pieces.map(({ kind, address, length, window }) => {
+      const bytes = new Uint8Array(window.arena.buffer, window.offset, length);
+      if (kind === 'seam') return this.memory.addSeam(address, bytes, { shared: true });
+      return this.memory.add(address, bytes, { shared: true });
     });
     this.#regions.push({ ...description, pieces, regions });
   }
@@ -118,13 +114,11 @@ export class FrontEndMemory {
 function map({ guestAddress, size, fileOffset }: RegionDescription, fd: number): Piece[] {
   const pieces: Piece[] = [];
   try {
-    for (let done = 0; done < size; ) {
-      const from = guestAddress + done;
-      const bytes = Math.min(size - done, WINDOW_BYTES - (from % WINDOW_BYTES));
-      const window = windows.take(wholePages(bytes));
-      pieces.push({ guestAddress: from, bytes, window });
-      window.arena.map(window.offset, { fd, fdOffset: fileOffset + done, length: bytes, writable: true });
-      done += bytes;
+    for (const part of partsOf(guestAddress, size)) {
+      const window = windows.take(wholePages(part.length));
+      pieces.push({ ...part, window });
+      const fdOffset = fileOffset + part.address - guestAddress;
+      window.arena.map(window.offset, { fd, fdOffset, length: part.length, writable: true });
     }
   } catch (error) {
     release(pieces);

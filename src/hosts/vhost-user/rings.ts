@@ -127,10 +127,9 @@ export class Rings {
   /** Stops a ring until it gets another kick; `done` gets where it goes on. */
   stop(payload: DataView, done: (index: number, base: number) => void): void {
     const ring = this.#ring(payload.getUint32(VringState.INDEX, true));
-    this.#halt(ring, () => {
-      this.#setEvent(ring, 'kick', undefined);
-      done(ring.index, ring.base);
-    });
+    // At once: complete, it would be started again while what is in processing ends.
+    this.#setEvent(ring, 'kick', undefined);
+    this.#halt(ring, () => done(ring.index, ring.base));
   }
 
   /** Stops all rings, which keep where they go on. */

@@ -27,6 +27,31 @@ it('does not join two regions that touch: a range across them is not contiguous 
   expect(memory.find(0xff, 2)).toBeUndefined();
 });
 
+it('finds what lies across two regions in a seam, and only that', () => {
+  const memory = new GuestMemory();
+  const bytes = new Uint8Array(0x200);
+  const low = memory.add(0, bytes.subarray(0, 0x100));
+  const high = memory.add(0x100, bytes.subarray(0x100));
+  const seam = memory.addSeam(0xc0, bytes.subarray(0xc0, 0x140));
+  expect(memory.regions).toEqual([low, high]);
+  expect([memory.find(0xc0, 0x40), memory.find(0x100, 0x40)]).toEqual([low, high]);
+  for (const [address, length] of [
+    [0xff, 2],
+    [0xc0, 0x80],
+  ] as const)
+    expect(memory.find(address, length)).toBe(seam);
+  for (const [address, length] of [
+    [0xbf, 0x80],
+    [0xc0, 0x81],
+    [0, 0x200],
+  ] as const)
+    expect(memory.find(address, length)).toBeUndefined();
+  const { generation } = memory;
+  memory.remove(seam);
+  expect(memory.generation).toBeGreaterThan(generation);
+  expect(memory.find(0xff, 2)).toBeUndefined();
+});
+
 it('has nothing at addresses that no double can hold exactly, nor at ends beyond 2^53', () => {
   const memory = GuestMemory.over(new Uint8Array(0x1000));
   for (const [low, high] of [

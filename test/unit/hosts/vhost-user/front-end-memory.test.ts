@@ -41,7 +41,16 @@ describe('the memory of a front-end', () => {
       readSync(fd, bytes, 0, 4, GIB + address - 3 * GIB);
       expect(bytes.readUInt32LE()).toBe(address / 4);
     }
-    expect(memory.find(4 * GIB - 2, 4)).toBeUndefined();
+    const across = memory.find(4 * GIB - 2, 4)!;
+    across.view.setUint32(4 * GIB - 2 - across.address, 0x1234_5678);
+    const pieces = [4 * GIB - 2, 4 * GIB].map((at) => {
+      const piece = memory.find(at, 2)!;
+      return piece.view.getUint16(at - piece.address);
+    });
+    expect(pieces).toEqual([0x1234, 0x5678]);
+    expect(memory.find(4 * GIB - (64 << 20), 128 << 20)).toBeDefined();
+    expect(memory.find(4 * GIB - (64 << 20) - 1, 128 << 20)).toBeUndefined();
+    expect(memory.find(7 * GIB, 2 * GIB)).toBeUndefined();
     expect(shared.toGuest(2 ** 45 + 8 * GIB + 16, 'a ring')).toBe(8 * GIB + 16);
     shared.remove(region(3 * GIB, 6 * GIB));
     expect(shared.extent).toEqual({ regions: 0, bytes: 0 });
