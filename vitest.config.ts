@@ -18,6 +18,7 @@ const SLOW_MS = 300_000;
 
 /** Over sockets and mapped files, with processes that are killed: they take their time, and need Linux. */
 const SOCKETS = [
+  'test/unit/hosts/*.test.ts',
   'test/unit/hosts/{vfio,vhost}-user/**/*.test.ts',
   'test/unit/hosts/loopback/worker.test.ts',
   'test/unit/storage/{nbd/*,mapped-disk,file-lock}.test.ts',
