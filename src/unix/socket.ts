@@ -12,6 +12,7 @@ const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const POLLIN = 1;
+const POLLHUP = 0x10;
 
 /** The longest path that fits an address, without its final zero. */
 const MOST_PATH_BYTES = 107;
@@ -64,7 +65,7 @@ export class UnixListener {
     for (;;) {
       const fd = libc().accept4(this.fd, null, null, SOCK_CLOEXEC);
       if (fd >= 0) return UnixSocket.over(fd);
-      if (errorNumber() === Errno.EAGAIN) waitForReadable(this.fd);
+      if (errorNumber() === Errno.EAGAIN) poll(this.fd, POLLIN, -1);
       else if (errorNumber() !== Errno.EINTR) throw callError('accept4', this.#path);
     }
   }
@@ -117,6 +118,11 @@ export class UnixSocket {
     return new UnixSocket(fd);
   }
 
+  /** The other side has closed the connection; there may still be something to receive. */
+  get isAbandoned(): boolean {
+    return (poll(this.fd, 0, 0) & POLLHUP) !== 0;
+  }
+
   /**
    * Fills `bytes` as far as something has come: how many bytes, 0 at the end of the connection, and the descriptors that came
    * with them, which belong to the caller and are not inherited by other programs. Undefined when nothing has come yet. Read the
@@ -163,12 +169,13 @@ export class UnixSocket {
   }
 }
 
-/** Blocks until `fd` can be read or is at its end. */
-function waitForReadable(fd: number): void {
+/** What is the case of `events`, and POLLHUP, once anything is; 0 when nothing was for `limitMs`, -1 being for ever. */
+function poll(fd: number, events: number, limitMs: number): number {
   const entry = new DataView(new ArrayBuffer(8));
   entry.setInt32(0, fd, true);
-  entry.setInt16(4, POLLIN, true);
-  repeated(() => libc().poll(new Uint8Array(entry.buffer), 1, -1), 'poll', 'a socket');
+  entry.setInt16(4, events, true);
+  repeated(() => libc().poll(new Uint8Array(entry.buffer), 1, limitMs), 'poll', 'a socket');
+  return entry.getInt16(6, true);
 }
 
 function newSocket(flags = 0): number {

@@ -171,6 +171,10 @@ export class BackEnd {
   #serve(): void {
     const session = this.#session;
     if (session === undefined) return;
+    if (this.#waiting) {
+      if (session.isAbandoned) this.#endSession('the front-end has closed the connection');
+      return;
+    }
     try {
       if (!session.serve()) this.#endSession('the front-end has closed the connection');
     } catch (error) {
@@ -182,12 +186,15 @@ export class BackEnd {
     if (this.#session === session) this.#endSession(error.message);
   }
 
-  /** While a message is in hand nothing is read: its successors stay in the socket, which would be readable all the time. */
+  /**
+   * While a message is in hand nothing is read, and its successors stay in the socket, which would be readable all the time: the
+   * poller tells only what is new, as that the front-end is gone.
+   */
   #wait(session: Session, waiting: boolean): void {
     if (this.#session !== session) return;
     this.#waiting = waiting;
-    if (waiting) this.poller.remove(session.fd);
-    else this.poller.add(session.fd, Tag.SESSION);
+    this.poller.remove(session.fd);
+    this.poller.add(session.fd, Tag.SESSION, { edge: waiting });
   }
 
   #endSession(reason: string): void {
@@ -195,7 +202,7 @@ export class BackEnd {
     if (session === undefined) return;
     this.#session = undefined;
     this.#frontEnd = undefined;
-    if (!this.#waiting) this.poller.remove(session.fd);
+    this.poller.remove(session.fd);
     this.#waiting = false;
     session.close();
     this.#onEvent({ event: 'disconnected', reason });

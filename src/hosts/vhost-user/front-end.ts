@@ -191,7 +191,7 @@ export class FrontEnd {
       const answer = later();
       this.#state.check((result) => {
         // What the front-end says next agrees with what was loaded, or is another start.
-        this.#features = this.#device.accepted;
+        if (this.#device.accepted !== 0n) this.#features = this.#device.accepted;
         if (result instanceof Error) this.#hooks.rejected('CHECK_DEVICE_STATE', result);
         answer(u64(result === 'done' ? 0n : 1n));
       });

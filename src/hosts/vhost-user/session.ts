@@ -41,6 +41,11 @@ export class Session {
     return this.#socket.fd;
   }
 
+  /** The front-end has closed the connection, whatever of it was not read yet. */
+  get isAbandoned(): boolean {
+    return this.#socket.isAbandoned;
+  }
+
   /** Takes what the front-end has sent. False when it has ended the connection; throws when the session cannot go on. */
   serve(): boolean {
     while (this.#inHand === undefined) {
@@ -62,14 +67,26 @@ export class Session {
   }
 
   #handle(message: Message): void {
+    let isHandling = true;
+    let given: Answer | undefined;
+    // What is answered at once is sent when all is done: something may still turn out not to be possible.
+    const later = () => (answer: Answer) => {
+      if (isHandling) given = answer;
+      else this.#answerLater(message, answer);
+    };
     let answer: Answer | 'later';
     try {
-      answer = this.#frontEnd.handle(message, () => this.#later(message));
+      answer = this.#frontEnd.handle(message, later);
+      if (answer === 'later' && given !== undefined) answer = given;
     } catch (error) {
-      this.#settle();
       answer = error as Error;
     }
+    isHandling = false;
     if (answer !== 'later') this.#answer(message, answer);
+    else {
+      this.#inHand = message;
+      this.#hooks.waiting(true);
+    }
   }
 
   #answer(message: Message, answer: Answer): void {
@@ -95,26 +112,15 @@ export class Session {
     send(this.#socket, message.shape.request, HeaderFlag.REPLY, payload, fds);
   }
 
-  /** Reads no other message until the returned function is called with the answer. */
-  #later(message: Message): (answer: Answer) => void {
-    this.#inHand = message;
-    this.#hooks.waiting(true);
-    return (answer) => {
-      if (this.#closed) return;
-      this.#settle();
-      try {
-        this.#answer(message, answer);
-      } catch (error) {
-        this.#broken = error as Error;
-        this.#hooks.broken(this.#broken);
-      }
-    };
-  }
-
-  /** No message is in hand any more. */
-  #settle(): void {
-    if (this.#inHand === undefined) return;
+  #answerLater(message: Message, answer: Answer): void {
+    if (this.#closed) return;
     this.#inHand = undefined;
     this.#hooks.waiting(false);
+    try {
+      this.#answer(message, answer);
+    } catch (error) {
+      this.#broken = error as Error;
+      this.#hooks.broken(this.#broken);
+    }
   }
 }

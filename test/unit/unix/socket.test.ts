@@ -94,7 +94,9 @@ describe('a connection', () => {
     expect(far.receive(target)).toEqual({ count: 3, fds: [] });
     expect(target).toEqual(bytes(1, 2, 3, 0));
     near.send(bytes(4, 5));
+    expect(far.isAbandoned).toBe(false);
     near.close();
+    expect(far.isAbandoned).toBe(true);
     expect(far.receive(target)).toEqual({ count: 2, fds: [] });
     expect(far.receive(target)).toEqual({ count: 0, fds: [] });
     far.close();
