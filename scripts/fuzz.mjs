@@ -1,5 +1,6 @@
 // `npm run fuzz -- [--minutes N] [--seed S] [--replay FILE]`: the property tests with other seeds and more runs, round after
-// round. What fails is written to a file, which `--replay` runs again.
+// round. What fails is written to a file, which `--replay` runs again. `npm run fuzz -- --sessions N [--seed S]`: N sessions that say
+// anything, over vhost-user and over vfio-user, after each of which as many descriptors are open and mapped as before.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,12 +10,31 @@ import { root, setUp } from './setup.mjs';
 
 /** A round takes about a minute. */
 const TIMES = 10;
+const SESSIONS = ['vhost-user/hostile-front-end', 'vfio-user/random-client'].map(
+  (name) => `test/unit/hosts/${name}.test.ts`,
+);
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' }, replay: { type: 'string' } },
+  options: {
+    minutes: { type: 'string', default: '10' },
+    seed: { type: 'string' },
+    replay: { type: 'string' },
+    sessions: { type: 'string' },
+  },
 });
 setUp();
-process.exitCode = values.replay === undefined ? search() : replay(values.replay);
+if (values.sessions !== undefined) process.exitCode = sessions(values.sessions);
+else process.exitCode = values.replay === undefined ? search() : replay(values.replay);
+
+function sessions(count) {
+  const seed = String(values.seed ?? Date.now() % 2 ** 31);
+  if (!(Number(count) > 0) || Number.isNaN(Number(seed))) throw new RangeError('--sessions and --seed are numbers');
+  console.log(`seed ${seed}`);
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const args = [vitest, 'run', '--testTimeout=3600000', '--disableConsoleIntercept', ...SESSIONS];
+  const env = { ...process.env, SEED: seed, SESSIONS: count };
+  return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env }).status ?? 1;
+}
 
 function search() {
   const first = Number(values.seed ?? Date.now() % 2 ** 31);

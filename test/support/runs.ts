@@ -11,3 +11,16 @@ export function runs(seed: number, numRuns: number): Runs {
   const { SEED, TIMES = 1 } = process.env;
   return { seed: Number(SEED ?? seed), numRuns: numRuns * Number(TIMES), includeErrorInReport: true };
 }
+
+/** As `runs`, for sessions over a socket: SESSIONS says how many they are. */
+export function sessionRuns(seed: number, numRuns: number): Runs {
+  const { SESSIONS } = process.env;
+  return SESSIONS === undefined ? runs(seed, numRuns) : { ...runs(seed, numRuns), numRuns: Number(SESSIONS) };
+}
+
+/** What has come of them, where they were asked for by number. */
+export function reportSessions(protocol: string, counts: Readonly<Record<string, number>>): void {
+  if (process.env.SESSIONS === undefined) return;
+  const text = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
+  process.stdout.write(`${protocol}: ${text.join(', ')}\n`);
+}

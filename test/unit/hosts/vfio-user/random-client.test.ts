@@ -18,11 +18,12 @@ import { PciDriverTransport } from '../../../../src/transports/pci/driver.ts';
 import { EventFd } from '../../../../src/unix/event-fd.ts';
 import { closeFd, memfd } from '../../../../src/unix/file-descriptor.ts';
 import { UnixSocket } from '../../../../src/unix/socket.ts';
-import { runs } from '../../../support/runs.ts';
+import { reportSessions, sessionRuns } from '../../../support/runs.ts';
 import { openFds } from '../../unix/open-fds.ts';
+import { sharedMaps } from '../../unix/shared-maps.ts';
 import { type RawClient, VfioRig } from './vfio-rig.ts';
 
-const RUNS = runs(1511, 150);
+const RUNS = sessionRuns(1511, 150);
 const PAGE = 4096;
 const FILE_BYTES = 16 * PAGE;
 
@@ -166,6 +167,7 @@ it(`a client may say anything (seed ${RUNS.seed})`, async () => {
   const kinds = openKinds();
   const rig = new VfioRig();
   const before = openFds();
+  const maps = sharedMaps();
   let sessions = 0;
   /** What was asked for so that it could be done, at least once. */
   const succeeded = new Set<string>();
@@ -181,12 +183,13 @@ it(`a client may say anything (seed ${RUNS.seed})`, async () => {
         sessions++;
         await expect.poll(() => rig.server.status.connected, { interval: 1 }).toBe(false);
         await expect.poll(() => rig.server.status.dmaRegions, { interval: 1 }).toBe(0);
-        expect(openFds()).toBe(before);
+        expect([openFds(), sharedMaps()]).toEqual([before, maps]);
         expect(rig.memory.regions).toEqual([]);
       }),
       RUNS,
     );
     expect(rig.server.status.sessions).toBe(sessions);
+    reportSessions('vfio-user', { sessions, fds: before, maps });
     const often = ['dmaUnmap', 'dmaMap', 'setIrqs', 'regionInfo', 'regionRead', 'regionWrite', 'feature', 'reset'];
     expect([...succeeded]).toEqual(expect.arrayContaining(often));
     // And after all of them it serves one that makes sense.
@@ -201,4 +204,4 @@ it(`a client may say anything (seed ${RUNS.seed})`, async () => {
     await rig.close();
     kinds.close();
   }
-}, 600_000);
+}, 3_600_000);

@@ -63,7 +63,7 @@ describe.each(['split', 'packed'] as const)('a disk with %s rings', (format) => 
     await serve(new MemoryDisk({ capacitySectors: 4096 }));
     const { driver } = await connect(options);
     await Promise.all(Array.from({ length: 200 }, (_, n) => driver.write(n * 8, pattern(4096, n))));
-    for (let n = 0; n < 200; n++) expect(await driver.read(n * 8, 4096)).toEqual(pattern(4096, n));
+    for (let n = 0; n < 200; n++) expect(Buffer.compare(await driver.read(n * 8, 4096), pattern(4096, n))).toBe(0);
     expect(hasFeature(driver.driver.features, Feature.RING_PACKED)).toBe(format === 'packed');
   });
 
@@ -98,7 +98,7 @@ describe.each(['split', 'packed'] as const)('a disk with %s rings', (format) => 
     expect(await transport.readStatus()).toBe(0x1b);
     await driver.resume();
     await Promise.all(written);
-    for (let n = 0; n < 100; n++) expect(await driver.read(n * 8, 4096)).toEqual(pattern(4096, n));
+    for (let n = 0; n < 100; n++) expect(Buffer.compare(await driver.read(n * 8, 4096), pattern(4096, n))).toBe(0);
     expect(events.filter(({ event }) => event === 'failed' || event === 'rejected')).toEqual([]);
   });
 
@@ -107,7 +107,7 @@ describe.each(['split', 'packed'] as const)('a disk with %s rings', (format) => 
     const { driver } = await connect(options);
     for (let n = 0; n < 300; n++) await driver.write(n, pattern(512, n));
     await driver.initialize();
-    for (let n = 0; n < 300; n++) expect(await driver.read(n, 512)).toEqual(pattern(512, n));
+    for (let n = 0; n < 300; n++) expect(Buffer.compare(await driver.read(n, 512), pattern(512, n))).toBe(0);
   });
 });
 

@@ -147,7 +147,7 @@ describe('a back-end that is silent', () => {
     const transport = await open({ replyLimitMs: 60_000 });
     const before = performance.now();
     // Within one turn of the event loop, on which the other side would read, too.
-    const asked = Array.from({ length: 20_000 }, () => transport.readStatus().catch((error: Error) => error.message));
+    const asked = Array.from({ length: 2000 }, () => transport.readStatus().catch((error: Error) => error.message));
     expect(performance.now() - before).toBeLessThan(4000);
     expect(new Set(await Promise.all(asked))).toEqual(
       new Set(['GET_STATUS: the back-end does not read what it is sent']),
@@ -356,7 +356,7 @@ describe('a back-end that can do less', () => {
     without(REPLY_ACK);
     const { driver } = await drive();
     await Promise.all(Array.from({ length: 50 }, (_, n) => driver.write(n, pattern(512, n))));
-    for (let n = 0; n < 50; n++) expect(await driver.read(n, 512)).toEqual(pattern(512, n));
+    for (let n = 0; n < 50; n++) expect(Buffer.compare(await driver.read(n, 512), pattern(512, n))).toBe(0);
     await driver.suspend();
     await driver.resume();
   });
