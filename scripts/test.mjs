@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installBlkio } from './blkio.mjs';
 import { installNewerQemu } from './newer-qemu.mjs';
 import { compiler, installPrograms } from './programs.mjs';
 import { root, setUp } from './setup.mjs';
@@ -18,8 +19,10 @@ let failedSteps = 0;
 
 setUp();
 if (unitOnly) await suite('unit tests', process.execPath, [vitest, 'run', '--project', 'unit', ...given]);
-else if (given.length > 0) await suite('tests', process.execPath, [vitest, 'run', ...given]);
-else await everything();
+else if (given.length > 0) {
+  if (!given.every(isUnit)) installWhatTestsNeed();
+  await suite('tests', process.execPath, [vitest, 'run', ...given]);
+} else await everything();
 console.log(`${totals.passed} passed, ${totals.failed + failedSteps} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed + failedSteps > 0 ? 1 : 0;
 
@@ -27,16 +30,27 @@ async function everything() {
   await step('format and lint', process.execPath, [bin('@biomejs/biome', 'bin/biome'), 'check', '.']);
   await step('package', process.execPath, [bin('publint', 'src/cli.js'), '--strict']);
   await step('unused code', process.execPath, [bin('knip', 'bin/knip.js')]);
+  installWhatTestsNeed();
+  // Guests leave processors idle now and then: enough for the other Nodes, whose output comes when theirs has ended.
+  const others = otherNodes();
+  await suite('tests', process.execPath, [vitest, 'run']);
+  for (const output of await others) console.log(output);
+}
+
+/** Whether an argument is an option, or names tests that need no programs of others. */
+function isUnit(argument) {
+  return argument.startsWith('-') || /^(\.\/)?test\/(unit|suspend|model)\b/.test(argument);
+}
+
+function installWhatTestsNeed() {
   // The tests in a browser, against QEMU's devices, and with Linux drivers of ours are skipped without these.
   installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86', ...compiler });
   // So are disks on NBD servers.
   installPrograms({ nbdkit: 'nbdkit', 'qemu-nbd': 'qemu-utils' });
   // So is the test of our devices in a QEMU that speaks vfio-user.
   installNewerQemu();
-  // Guests leave processors idle now and then: enough for the other Nodes, whose output comes when theirs has ended.
-  const others = otherNodes();
-  await suite('tests', process.execPath, [vitest, 'run']);
-  for (const output of await others) console.log(output);
+  // So is libblkio in front of our disks.
+  installBlkio();
 }
 
 /** The unit tests on other versions of Node, one after the other; what each had to say. */

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 
 /** Without it the tests of `qemu-nbd` are skipped. */
 export const hasQemuNbd: boolean = spawnSync('sh', ['-c', 'command -v qemu-nbd']).status === 0;
+if (!hasQemuNbd) console.warn('skipped: disks on qemu-nbd, which is not on PATH; Debian has it in qemu-utils');
 
 /** A server of somebody else's that runs until the end of the test at the latest. */
 export class NbdProgram {

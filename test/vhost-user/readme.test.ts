@@ -1,12 +1,11 @@
 /** What README says under "Use it with QEMU", line by line. */
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { program, Running, virtio, workFolder } from '../cli/virtio.ts';
+import { hasQemu } from '../guest/qemu-machine.ts';
 
 const QEMU = 'qemu-system-x86_64';
-const hasQemu = spawnSync('sh', ['-c', `command -v ${QEMU}`]).status === 0;
 
 /** The lines, for a project that is built, with their files in `folder`. */
 function lines(folder: string): string[] {
