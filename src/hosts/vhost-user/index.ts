@@ -1,5 +1,6 @@
 /**
- * Devices for virtual machines of other programs, over vhost-user: QEMU, libblkio, Cloud Hypervisor, crosvm. Needs Linux.
+ * Devices for virtual machines of other programs, over vhost-user, as QEMU and libblkio speak it; and drivers for devices of other
+ * programs. Needs Linux.
  *
  *     const server = await serveVhostUser({ path: '/run/disk.sock', device: () => new BlockDevice(disk) });
  *     await server.status(); // connected, device status, counters
