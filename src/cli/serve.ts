@@ -14,6 +14,7 @@ interface ServeBlockOptions {
   readonly vfioUser?: string;
   readonly readOnly?: boolean;
   readonly mapped?: boolean;
+  readonly shared?: boolean;
   readonly queues: number;
   readonly pollUs?: number;
   readonly control?: string;
@@ -57,6 +58,10 @@ export function serveCommand(program: Command): void {
       '--mapped',
       'map the image into memory: faster where most of it is in the page cache; not for images that somebody may cut off',
     )
+    .option(
+      '--shared',
+      'other servers with --shared may have the image open, too, as the other end of a live migration; that one writes at a time is yours to see to',
+    )
     .option('--queues <n>', 'virtqueues', wholeNumber(1, MOST_QUEUES), 1)
     .option(
       '--poll-us <n>',
@@ -71,12 +76,13 @@ export function serveCommand(program: Command): void {
     )
     .addHelpText('after', HELP)
     .hook('preAction', () => {
-      const { image, mapped = false, vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
+      const { image, mapped = false, shared = false, vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
       if ((vhostUser === undefined) === (vfioUser === undefined)) {
         command.error('error: one of --vhost-user and --vfio-user is needed.');
       }
       if (isNbdUri(image)) requireNbdUri(command, image);
       if (mapped && isNbdUri(image)) command.error('error: --mapped is for files; --image names a server.');
+      if (shared && isNbdUri(image)) command.error('error: --shared is for files; --image names a server.');
       if (vfioUser !== undefined && pollUs !== undefined) {
         command.error('error: --poll-us goes with --vhost-user; over vfio-user kicks are messages.');
       }
@@ -96,14 +102,25 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
   const protocol: Protocol = options.vhostUser === undefined ? 'vfio-user' : 'vhost-user';
   const socket = resolve((options.vhostUser ?? options.vfioUser)!);
   const image = isNbdUri(options.image) ? options.image : resolve(options.image);
-  const { queues, pollUs, readOnly = false, mapped = false } = options;
+  const { queues, pollUs, readOnly = false, mapped = false, shared = false } = options;
   let onLost!: (error: Error) => void;
   const lost = new Promise<never>((_, reject) => {
     onLost = reject;
   });
   // It is looked at below, once there is something to close.
   lost.catch(() => {});
-  const disk = await serveDisk({ protocol, socket, image, readOnly, mapped, queues, pollUs, onEvent: log, onLost });
+  const disk = await serveDisk({
+    protocol,
+    socket,
+    image,
+    readOnly,
+    mapped,
+    shared,
+    queues,
+    pollUs,
+    onEvent: log,
+    onLost,
+  });
   const closers: { close(): unknown }[] = [disk];
   try {
     if (options.control !== undefined) closers.push(await serveControl(resolve(options.control), disk));

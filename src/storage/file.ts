@@ -3,14 +3,17 @@ import { StateError } from '../spec/fault.ts';
 import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
 import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
 import { FileTransfer } from './node/file-transfer.ts';
-import { identityOf, imageBytes, imageError, type OpenImage, openImage } from './node/open-image.ts';
+import { type ImageLocking, identityOf, imageBytes, imageError, type OpenImage, openImage } from './node/open-image.ts';
 import { closedError, refusal } from './refusal.ts';
 
 export interface FileDiskOptions extends DiskOptions {
   /** Ends the opening, with the signal's reason; no effect once the disk is open. */
   readonly signal?: AbortSignal;
-  /** `none` where the file system or platform has no locks: then the caller keeps other users away. */
-  readonly locking?: 'required' | 'none';
+  /**
+   * `shared` lets others who say so, and readers, have it, too: the caller sees to it that one writes at a time, as the two ends of
+   * a live migration do. `none` where the file system or platform has no locks: then the caller keeps other users away.
+   */
+  readonly locking?: ImageLocking;
   /** For tests: what to call instead of the operating system. */
   readonly calls?: FileCalls;
 }

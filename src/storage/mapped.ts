@@ -5,15 +5,25 @@ import { fileBytes } from '../unix/file-blocks.ts';
 import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
 import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
 import { MappedFile, WINDOW_BYTES } from './node/mapped-file.ts';
-import { identityOf, imageError, type OpenImage, openImage, shrunkError } from './node/open-image.ts';
+import {
+  type ImageLocking,
+  identityOf,
+  imageError,
+  type OpenImage,
+  openImage,
+  shrunkError,
+} from './node/open-image.ts';
 import { checkReadable, ReservedBlocks } from './node/reserved-blocks.ts';
 import { asError, closedError, refusal } from './refusal.ts';
 
 export interface MappedDiskOptions extends DiskOptions {
   /** Ends the opening, with the signal's reason; no effect once the disk is open. */
   readonly signal?: AbortSignal;
-  /** `none` where the file system or platform has no locks: then the caller keeps other users away. */
-  readonly locking?: 'required' | 'none';
+  /**
+   * `shared` lets others who say so, and readers, have it, too: the caller sees to it that one writes at a time, as the two ends of
+   * a live migration do. `none` where the file system or platform has no locks: then the caller keeps other users away.
+   */
+  readonly locking?: ImageLocking;
   /** For tests: what to call instead of the operating system. */
   readonly calls?: FileCalls;
 }

@@ -7,7 +7,8 @@ import type { Machine } from '../../src/machine/machine.ts';
 import { startMachine } from '../../src/machine/ready-state.ts';
 import { StateError, TransportError } from '../../src/spec/fault.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
-import { blockDevices, output, ownCacheFolder } from './linux-machine.ts';
+import { output } from './commanded-guest.ts';
+import { blockDevices, ownCacheFolder } from './linux-machine.ts';
 
 const BOOT_MS = 300_000;
 const cacheFolder = ownCacheFolder();

@@ -9,8 +9,9 @@ import { Machine, type MachineOptions } from '../../src/machine/machine.ts';
 import { startMachine } from '../../src/machine/ready-state.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { ioLayout, PciDevice } from '../../src/transports/pci/device.ts';
+import { output } from './commanded-guest.ts';
 import { answer, arpRequest, isArpReply } from './ether-echo.ts';
-import { output, ownCacheFolder } from './linux-machine.ts';
+import { ownCacheFolder } from './linux-machine.ts';
 
 const BOOT_MS = 300_000;
 const cacheFolder = ownCacheFolder();

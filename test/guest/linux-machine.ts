@@ -6,8 +6,6 @@ import { Device } from '../../src/device/device.ts';
 import { BlockDevice } from '../../src/devices/block/device.ts';
 import type { Disk } from '../../src/devices/block/disk.ts';
 import type { FunctionToPlug } from '../../src/hosts/v86/plug-in.ts';
-import type { CommandResult } from '../../src/machine/guest-commands.ts';
-import type { Machine } from '../../src/machine/machine.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { ioLayout, PciDevice } from '../../src/transports/pci/device.ts';
 
@@ -38,11 +36,4 @@ export function ownCacheFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'virtio-guest-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   return folder;
-}
-
-/** The output of a command that has to succeed. */
-export async function output(machine: Machine, command: string, timeoutMs = 60_000): Promise<string> {
-  const result: CommandResult = await machine.command(command, { timeoutMs });
-  if (result.exitCode !== 0) throw new Error(`\`${command}\` failed in the guest: ${result.output}`);
-  return result.output;
 }

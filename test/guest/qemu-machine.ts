@@ -1,14 +1,14 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type CommandResult, GuestCommands } from '../../src/machine/guest-commands.ts';
 import type { GuestFiles } from '../../src/machine/guest-files.ts';
 import { SerialLine } from '../../src/machine/serial-line.ts';
+import { hasProgram } from '../support/programs.ts';
 
-const PROGRAM = 'qemu-system-x86_64';
-export const hasQemu = spawnSync(PROGRAM, ['--version']).status === 0;
-if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-system-x86`);
+export const QEMU = 'qemu-system-x86_64';
+export const hasQemu: boolean = hasProgram(QEMU, 'qemu-system-x86');
 
 /** A processor that is emulated on a busy machine stands still for longer than Linux has patience for. */
 const NO_STALLS = 'rcupdate.rcu_cpu_stall_suppress=1 nowatchdog';
@@ -60,7 +60,7 @@ export class QemuMachine {
   }
 
   static async start(options: QemuOptions): Promise<QemuMachine> {
-    const { program = PROGRAM, sharedMemory = false, files, folder, load, args, incoming } = options;
+    const { program = QEMU, sharedMemory = false, files, folder, load, args, incoming } = options;
     const backend = ['-object', 'memory-backend-memfd,id=memory,size=256M,share=on'];
     const ports = ['console', 'commands'].map((name) => join(folder, name));
     const qemu = spawn(

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { guestFiles, guestKernel } from '../../src/machine/guest-files.ts';
 import { buildSuspendModules, type SuspendModules } from '../../src/machine/suspend-modules.ts';
+import { output as outputOf } from './commanded-guest.ts';
 import { hasQemu, QemuMachine } from './qemu-machine.ts';
 
 const LIMIT_MS = 600_000;
@@ -41,10 +42,8 @@ describe.skipIf(!hasQemu)('the drivers that suspend, for the amd64 cloud kernel'
     rmSync(folder, { recursive: true });
   });
 
-  async function output(command: string, timeoutMs = 60_000): Promise<string> {
-    const result = await machine.command(command, { timeoutMs });
-    if (result.exitCode !== 0) throw new Error(`\`${command}\` failed: ${result.output}`);
-    return result.output;
+  function output(command: string): Promise<string> {
+    return outputOf(machine, command);
   }
 
   async function expectAllToWork(): Promise<void> {

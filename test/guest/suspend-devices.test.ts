@@ -9,10 +9,10 @@ import type { Machine } from '../../src/machine/machine.ts';
 import { startMachine } from '../../src/machine/ready-state.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { Status } from '../../src/spec/status.ts';
+import { complaints, output } from './commanded-guest.ts';
 import { answer } from './ether-echo.ts';
-import { output } from './linux-machine.ts';
 import { StubbornType } from './stubborn-type.ts';
-import { complaints, functionsOf, suspendStats, WatchedDevice } from './suspend-machine.ts';
+import { functionsOf, suspendStats, WatchedDevice } from './suspend-machine.ts';
 
 const CYCLE = ['w1f', 's1f', 's1b', 'w1f', 's0f'];
 const NAMES = ['entropy', 'network', 'console'] as const;

@@ -5,17 +5,9 @@ import { guestFiles } from '../../src/machine/guest-files.ts';
 import { Status } from '../../src/spec/status.ts';
 import { FaultyDisk } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
-import { output } from './linux-machine.ts';
+import { complaints, endOfLoad, output, startLoad } from './commanded-guest.ts';
 import { StubbornType } from './stubborn-type.ts';
-import {
-  complaints,
-  endOfLoad,
-  type SuspendingMachine,
-  startLoad,
-  startSuspending,
-  suspendStats,
-  type WatchedDevice,
-} from './suspend-machine.ts';
+import { type SuspendingMachine, startSuspending, suspendStats, type WatchedDevice } from './suspend-machine.ts';
 
 const SUSPEND = '/sys/bus/virtio/devices/virtio0/suspend';
 const LIMIT_MS = 600_000;
@@ -154,7 +146,7 @@ describe('a disk that is gone while it is suspended', () => {
       expect(await output(machine, 'while [ ! -e /tmp/dd ]; do sleep 1; done; cat /tmp/dd')).toBe('1\n');
       expect(await suspendStats(machine)).toMatchObject({ state: 'lost', failures: '1', resets: '0' });
       expect((await machine.command(`echo 1 >${SUSPEND}`)).exitCode).toBe(1);
-      await startLoad(machine, '/dev/vdb');
+      await startLoad(machine, { disk: '/dev/vdb' });
       expect(await endOfLoad(machine)).toEqual({ bad: 0, verified: true });
       await machine.destroy();
     },

@@ -9,7 +9,7 @@ import type { Machine } from '../../src/machine/machine.ts';
 import { startMachine } from '../../src/machine/ready-state.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { ioLayout, PciDevice } from '../../src/transports/pci/device.ts';
-import { output } from './linux-machine.ts';
+import { output } from './commanded-guest.ts';
 
 /** A disk's device, and what its status register saw since `clear`. */
 export class WatchedDevice {
@@ -86,28 +86,6 @@ export async function suspendStats(machine: Machine, index = 0): Promise<Record<
       .split('\n')
       .map((line) => line.split(' ')),
   );
-}
-
-/** Starts to write and check files; resolves when some are there. */
-export async function startLoad(machine: Machine, disk = '/dev/vda'): Promise<void> {
-  await output(machine, `load ${disk} 2 8 >/tmp/load 2>&1 & while [ ! -e /tmp/sums/1.3 ]; do sleep 1; done`, 120_000);
-}
-
-/** How many files were not read back as they were written, by either worker, and whether all were right in the end. */
-export async function endOfLoad(machine: Machine): Promise<{ bad: number; verified: boolean }> {
-  const end = 'touch /tmp/stop; while pidof load >/dev/null; do sleep 1; done; cat /tmp/load; verify';
-  const { output: said } = await machine.command(end, { timeoutMs: 240_000 });
-  const stopped = [...said.matchAll(/stopped: \d+ files written and read back, (\d+) bad/g)];
-  if (stopped.length !== 2) throw new Error(`the workers did not stop as they should: ${said}`);
-  return {
-    bad: stopped.reduce((sum, [, bad]) => sum + Number(bad), 0),
-    verified: /verify: ok, \d+ files, 0 bad\n$/.test(said),
-  };
-}
-
-/** What the kernel has complained of since it was started. */
-export function complaints(machine: Machine): Promise<string> {
-  return output(machine, 'dmesg | grep "I/O error\\|WARNING\\|BUG\\|Call Trace" || true');
 }
 
 function hex(value: number): string {

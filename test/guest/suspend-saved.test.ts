@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { Computer } from '../../src/machine/computer.ts';
 import { guestFiles } from '../../src/machine/guest-files.ts';
-import { output } from './linux-machine.ts';
-import { complaints, endOfLoad, startLoad, suspendStats } from './suspend-machine.ts';
+import { complaints, endOfLoad, output, startLoad } from './commanded-guest.ts';
+import { suspendStats } from './suspend-machine.ts';
 
 const SUSPEND = '/sys/bus/virtio/devices/virtio0/suspend';
 const folder = mkdtempSync(join(tmpdir(), 'virtio-suspend-'));

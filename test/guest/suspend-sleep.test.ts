@@ -3,16 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DeviceType } from '../../src/device/device-type.ts';
 import { Feature } from '../../src/spec/features.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
-import { output } from './linux-machine.ts';
+import { complaints, endOfLoad, output, startLoad } from './commanded-guest.ts';
 import { StubbornType } from './stubborn-type.ts';
-import {
-  complaints,
-  endOfLoad,
-  type SuspendingMachine,
-  startLoad,
-  startSuspending,
-  type WatchedDevice,
-} from './suspend-machine.ts';
+import { type SuspendingMachine, startSuspending, type WatchedDevice } from './suspend-machine.ts';
 
 const SUSPEND = '/sys/bus/virtio/devices/virtio0/suspend';
 const CYCLE = ['w1f', 's1f', 's1b', 'w1f', 's0f'];

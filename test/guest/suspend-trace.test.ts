@@ -8,7 +8,7 @@ import { startMachine } from '../../src/machine/ready-state.ts';
 import { FaultyDisk } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import type { PciDevice } from '../../src/transports/pci/device.ts';
-import { output } from './linux-machine.ts';
+import { output } from './commanded-guest.ts';
 import { watchedDevices } from './suspend-machine.ts';
 
 const SUSPEND = '/sys/bus/virtio/devices/virtio0/suspend';

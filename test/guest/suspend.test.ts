@@ -3,16 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Feature, hasFeature } from '../../src/spec/features.ts';
 import { FaultyDisk, seededLatency } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
-import { output } from './linux-machine.ts';
-import {
-  complaints,
-  endOfLoad,
-  type SuspendingMachine,
-  startLoad,
-  startSuspending,
-  suspendStats,
-  type WatchedDevice,
-} from './suspend-machine.ts';
+import { complaints, endOfLoad, output, startLoad } from './commanded-guest.ts';
+import { type SuspendingMachine, startSuspending, suspendStats, type WatchedDevice } from './suspend-machine.ts';
 
 const SUSPEND = '/sys/bus/virtio/devices/virtio0/suspend';
 

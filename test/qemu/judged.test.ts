@@ -14,8 +14,9 @@ import { PCI_VENDOR, PciHeader, VirtioPciCap } from '../../src/spec/pci.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { findCapabilities } from '../../src/transports/pci/found-capabilities.ts';
+import { hasQemu } from '../guest/qemu-machine.ts';
 import { judgeLines } from '../support/recorded-rig.ts';
-import { type Bus, hasQemu } from './qemu-devices.ts';
+import type { Bus } from './qemu-devices.ts';
 
 const MIB = 1 << 20;
 const DISK = ['-drive', 'if=none,id=disk,driver=null-co,size=1M,read-zeroes=on'];

@@ -9,16 +9,9 @@ import { DeviceId } from '../../src/spec/device-ids.ts';
 import { StateError } from '../../src/spec/fault.ts';
 import { Feature, hasFeature } from '../../src/spec/features.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
+import { hasQemu } from '../guest/qemu-machine.ts';
 import { randomNumbers } from '../support/random-numbers.ts';
-import {
-  entropyBytes,
-  hasInOrder,
-  hasQemu,
-  IMAGE_BYTES,
-  leavesNothing,
-  QemuDevices,
-  type RingOptions,
-} from './qemu-devices.ts';
+import { entropyBytes, hasInOrder, IMAGE_BYTES, leavesNothing, QemuDevices, type RingOptions } from './qemu-devices.ts';
 
 const SWITCH = ['off', 'on'] as const;
 const SECTOR = 512;

@@ -10,10 +10,7 @@ import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { PCI_DEVICE_BASE, PCI_VENDOR } from '../../src/spec/pci.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
-
-const PROGRAM = 'qemu-system-x86_64';
-export const hasQemu: boolean = spawnSync(PROGRAM, ['--version']).status === 0;
-if (!hasQemu) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-system-x86`);
+import { QEMU } from '../guest/qemu-machine.ts';
 
 const MIB = 1 << 20;
 export const IMAGE_BYTES: number = 4 * MIB;
@@ -29,7 +26,7 @@ export interface RingOptions {
 }
 
 /** Whether this QEMU's devices can offer VIRTIO_F_IN_ORDER: 7.2 cannot. */
-export const hasInOrder: boolean = spawnSync(PROGRAM, ['-device', 'virtio-blk-pci,help'], {
+export const hasInOrder: boolean = spawnSync(QEMU, ['-device', 'virtio-blk-pci,help'], {
   encoding: 'utf8',
 }).stdout?.includes('in_order=');
 

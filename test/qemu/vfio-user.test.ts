@@ -18,6 +18,7 @@ import { readDisk } from '../../src/storage/direct-request.ts';
 import { FaultyDisk, seededLatency } from '../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { PciDevice } from '../../src/transports/pci/device.ts';
+import { complaints, endOfLoad, output as outputOf, startLoad } from '../guest/commanded-guest.ts';
 import { answer } from '../guest/ether-echo.ts';
 import { QemuMachine } from '../guest/qemu-machine.ts';
 import { WatchedDevice } from '../guest/suspend-machine.ts';
@@ -113,10 +114,8 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
     await output('ip addr add 10.0.0.2/24 dev eth0 && ip link set eth0 up');
   }
 
-  async function output(command: string, timeoutMs = 60_000): Promise<string> {
-    const result = await machine.command(command, { timeoutMs });
-    if (result.exitCode !== 0) throw new Error(`\`${command}\` failed in the guest: ${result.output}`);
-    return result.output;
+  function output(command: string, timeoutMs?: number): Promise<string> {
+    return outputOf(machine, command, timeoutMs);
   }
 
   async function expectAllToWork(): Promise<void> {
@@ -152,7 +151,7 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
   it(
     `suspends them all through the bit when it goes to sleep, and wakes up by the serial line: ${CYCLES} times`,
     async () => {
-      await output('load /dev/vda 2 8 >/tmp/load 2>&1 & while [ ! -e /tmp/sums/1.3 ]; do sleep 1; done', 120_000);
+      await startLoad(machine);
       for (let n = 0; n < CYCLES; n++) {
         for (const device of world.devices) device.trace = [];
         const asleep = machine.command(SLEEP, { timeoutMs: 120_000 });
@@ -206,12 +205,8 @@ describe.skipIf(qemu === undefined)('a Linux in QEMU with three devices of ours'
   });
 
   it('has lost nothing', async () => {
-    const end = 'touch /tmp/stop; while pidof load >/dev/null; do sleep 1; done; cat /tmp/load; verify';
-    const said = await output(end, 240_000);
-    const stopped = [...said.matchAll(/stopped: \d+ files written and read back, (\d+) bad/g)];
-    expect(stopped.map(([, bad]) => bad)).toEqual(['0', '0']);
-    expect(said).toMatch(/verify: ok, \d+ files, 0 bad\n$/);
-    expect(await output('dmesg | grep "I/O error\\|WARNING\\|BUG\\|Call Trace" || true')).toBe('');
+    expect(await endOfLoad(machine)).toEqual({ bad: 0, verified: true });
+    expect(await complaints(machine)).toBe('');
     expect(world.devices.flatMap(({ failures }) => failures)).toEqual([]);
   }, 300_000);
 

@@ -1,12 +1,12 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { hasProgram } from '../support/programs.ts';
 
 /** Without it the tests of `qemu-nbd` are skipped. */
-export const hasQemuNbd: boolean = spawnSync('sh', ['-c', 'command -v qemu-nbd']).status === 0;
-if (!hasQemuNbd) console.warn('skipped: disks on qemu-nbd, which is not on PATH; Debian has it in qemu-utils');
+export const hasQemuNbd: boolean = hasProgram('qemu-nbd', 'qemu-utils');
 
 /** A server of somebody else's that runs until the end of the test at the latest. */
 export class NbdProgram {

@@ -39,7 +39,7 @@ describe.skipIf(!hasQemu)('Linux in QEMU over vhost-user', () => {
       files,
       folder,
       load: ['virtio'],
-      args: vhostUserDisk(path, format, 'reconnect'),
+      args: vhostUserDisk(path, format, { reconnect: true }),
     });
     const output = async (line: string): Promise<string> => {
       const result = await machine.command(line, { timeoutMs: 120_000 });

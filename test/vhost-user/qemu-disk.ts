@@ -1,16 +1,24 @@
+export type RingFormat = 'split' | 'packed';
+
+export interface QemuDiskOptions {
+  /** Connects again when the back-end is gone. */
+  readonly reconnect?: boolean;
+  readonly queues?: number;
+  /** Starts from it, before others. */
+  readonly boot?: boolean;
+}
+
 /** The command line of a QEMU whose memory is shared, with a disk at a socket. */
-export function vhostUserDisk(
-  path: string,
-  format: 'split' | 'packed',
-  reconnect: 'never' | 'reconnect' = 'never',
-): string[] {
-  const again = reconnect === 'reconnect' ? ',reconnect=1' : '';
+export function vhostUserDisk(path: string, format: RingFormat, options: QemuDiskOptions = {}): string[] {
+  const { reconnect = false, queues = 1, boot = false } = options;
+  const device = [
+    `vhost-user-blk-pci,chardev=disk,num-queues=${queues},disable-legacy=on`,
+    ...(format === 'packed' ? ['packed=on'] : []),
+    ...(boot ? ['bootindex=0'] : []),
+  ];
   return [
     ...['-object', 'memory-backend-memfd,id=memory,size=256M,share=on', '-machine', 'memory-backend=memory'],
-    ...['-chardev', `socket,id=disk,path=${path}${again}`],
-    ...[
-      '-device',
-      `vhost-user-blk-pci,chardev=disk,num-queues=1,disable-legacy=on${format === 'packed' ? ',packed=on' : ''}`,
-    ],
+    ...['-chardev', `socket,id=disk,path=${path}${reconnect ? ',reconnect=1' : ''}`],
+    ...['-device', device.join(',')],
   ];
 }

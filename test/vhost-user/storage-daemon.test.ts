@@ -1,5 +1,5 @@
 /** Our driver and QEMU's own back-end, qemu-storage-daemon: what one writes the other has. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +10,11 @@ import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { DeviceId } from '../../src/spec/device-ids.ts';
 import { StateError } from '../../src/spec/fault.ts';
 import { Feature, hasFeature } from '../../src/spec/features.ts';
+import { hasProgram } from '../support/programs.ts';
 import { pattern } from '../support/rig.ts';
 
 const PROGRAM = 'qemu-storage-daemon';
-const hasDaemon = spawnSync(PROGRAM, ['--version']).status === 0;
-if (!hasDaemon) console.warn(`skipped: no ${PROGRAM} on PATH; Debian has it in qemu-utils`);
+const hasDaemon = hasProgram(PROGRAM, 'qemu-utils');
 
 const IMAGE_BYTES = 4 << 20;
 

@@ -15,6 +15,8 @@ export interface ImageOptions {
   readonly readOnly: boolean;
   /** As a MappedDisk instead of a FileDisk. */
   readonly mapped: boolean;
+  /** Another server may have it open, too. */
+  readonly shared: boolean;
   readonly queues: number;
 }
 
@@ -64,7 +66,7 @@ export async function openImage(options: ImageOptions, onEvent: (event: ImageEve
 }
 
 async function openDisk(
-  { image, readOnly, mapped }: ImageOptions,
+  { image, readOnly, mapped, shared }: ImageOptions,
   onEvent: (event: ImageEvent) => void,
 ): Promise<{ readonly disk: Disk; readonly resize: (bytes: number) => Promise<void> }> {
   if (isNbdUri(image)) {
@@ -75,6 +77,9 @@ async function openDisk(
     const tell = ({ kind, ...details }: NbdEvent): void => onEvent({ event: `nbd-${kind}`, ...details });
     return { disk: await openNbdDisk(image, { readOnly, onEvent: tell }), resize };
   }
-  const disk = await (mapped ? openMappedDisk : openFileDisk)(image, { readOnly });
+  const disk = await (mapped ? openMappedDisk : openFileDisk)(image, {
+    readOnly,
+    locking: shared ? 'shared' : 'required',
+  });
   return { disk, resize: (bytes) => disk.resize(bytes / SECTOR_BYTES) };
 }

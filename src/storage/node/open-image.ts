@@ -13,10 +13,13 @@ export interface OpenImage {
   readonly calls: FileCalls;
 }
 
+/** Whom the lock of an image keeps away: every other writer, those who do not share, or nobody. */
+export type ImageLocking = 'required' | 'shared' | 'none';
+
 export interface OpenImagePlan {
   readonly path: string;
   readonly readOnly: boolean;
-  readonly locking: 'required' | 'none';
+  readonly locking: ImageLocking;
   readonly signal: AbortSignal | undefined;
   readonly calls: FileCalls;
 }
@@ -31,7 +34,7 @@ export async function openImage(plan: OpenImagePlan): Promise<{ image: OpenImage
   const fd = await named(path, calls.open(path, readOnly ? 'r' : 'r+'));
   try {
     signal?.throwIfAborted();
-    if (locking === 'required') lockImage(calls, fd, path, readOnly ? 'shared' : 'exclusive');
+    if (locking !== 'none') lockImage(calls, fd, path, readOnly || locking === 'shared' ? 'shared' : 'exclusive');
     const image = { path, fd, calls };
     const bytes = imageBytes(image);
     signal?.throwIfAborted();

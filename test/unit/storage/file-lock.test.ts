@@ -52,6 +52,18 @@ describe('an image that is in use', () => {
     await writer.close();
   });
 
+  it('by those who share it is refused to those who do not, and the other way round', async () => {
+    const path = image();
+    const sharing = [await openFileDisk(path, { locking: 'shared' }), await openFileDisk(path, { locking: 'shared' })];
+    await expect(openFileDisk(path)).rejects.toThrow('is in use');
+    await sharing[0]!.close();
+    await expect(openFileDisk(path)).rejects.toThrow('is in use');
+    await sharing[1]!.close();
+    const alone = await openFileDisk(path);
+    await expect(openFileDisk(path, { locking: 'shared' })).rejects.toThrow('is in use');
+    await alone.close();
+  });
+
   it('is not noticed by those who want no lock', async () => {
     const path = image();
     const writer = await openFileDisk(path);
