@@ -18,6 +18,8 @@ export class Ring {
   enabled = false;
   /** The device has it now. */
   active = false;
+  /** Another back-end has served it, which may have ended between using buffers and saying so. */
+  isInherited = false;
   readonly events: { [Event in RingEvent]: EventFd | undefined } = { kick: undefined, call: undefined, err: undefined };
 
   constructor(index: number) {

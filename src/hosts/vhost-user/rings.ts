@@ -113,6 +113,8 @@ export class Rings {
     const next = fd === undefined ? undefined : EventFd.from(fd);
     message.fds.length = 0;
     this.#setEvent(ring, event, next);
+    // The one that the guest listens to may come after the ring was started.
+    if (event === 'call' && ring.isInherited) next?.signal();
     if (event === 'kick' && enabling === 'kick') ring.enabled = true;
   }
 
@@ -169,11 +171,14 @@ export class Rings {
       const base = positionsOf(ring.base, format);
       const positions = record?.resume(base, ringInMemory(this.#memory.memory, layout)) ?? base;
       ring.active = true;
+      ring.isInherited = positions !== base;
       if (positions.taken !== undefined && positions.taken.length > 0) {
         this.#hooks.resumed(ring.index, positions.taken.length);
       }
       this.#device.configureQueue(ring.index, (slot) => Object.assign(slot, layout, { record }));
       this.#device.enableQueue(ring.index, positions);
+      // The guest may wait for what it was not told of, and give nothing to do that it would be told of.
+      if (ring.isInherited) ring.events.call?.signal();
     }
   }
 

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { BlockFeature } from '../../../../src/devices/block/layout.ts';
+import { u64 } from '../../../../src/hosts/vhost-user/message-reader.ts';
 import { Feature, featureSet } from '../../../../src/spec/features.ts';
+import { EventFd } from '../../../../src/unix/event-fd.ts';
 import { closeFd, memfd } from '../../../../src/unix/file-descriptor.ts';
 import { openFds } from '../../unix/open-fds.ts';
 import { type Format, HandFrontEnd, type HandRequest, region } from './hand-front-end.ts';
@@ -64,6 +66,21 @@ async function kill(child: ChildProcess): Promise<void> {
   await ended;
 }
 
+const shape = new DataView(new ArrayBuffer(20));
+shape.setUint16(16, 2, true);
+shape.setUint16(18, RING_SIZE, true);
+
+/** Tells a back-end that has just been connected what it has to know before the rings. */
+async function connect(format: Format): Promise<void> {
+  const features = featureSet(
+    Feature.VERSION_1,
+    BlockFeature.MQ,
+    ...(format === 'packed' ? [Feature.RING_PACKED] : []),
+  );
+  await front!.negotiate(features);
+  expect(await front!.shareTable([region(0, MEMORY_BYTES)], [memory])).toBe(true);
+}
+
 /** The sectors that came to a queue, in their order. */
 function sectors(said: readonly Said[], queue: number): number[] {
   return said
@@ -78,18 +95,6 @@ function resumed(said: readonly Said[]): number[] {
 }
 
 it.each(['split', 'packed'] as const)('in the order of a %s ring, time after time', async (format: Format) => {
-  const features = featureSet(
-    Feature.VERSION_1,
-    BlockFeature.MQ,
-    ...(format === 'packed' ? [Feature.RING_PACKED] : []),
-  );
-  const shape = new DataView(new ArrayBuffer(20));
-  shape.setUint16(16, 2, true);
-  shape.setUint16(18, RING_SIZE, true);
-  const connect = async (): Promise<void> => {
-    await front!.negotiate(features);
-    expect(await front!.shareTable([region(0, MEMORY_BYTES)], [memory])).toBe(true);
-  };
   const requests: HandRequest[][] = [[], []];
   /** The next `count` sectors of both queues, in turn. */
   const offer = (count: number): void => {
@@ -108,7 +113,7 @@ it.each(['split', 'packed'] as const)('in the order of a %s ring, time after tim
 
   const first = await serve('2');
   front = new HandFrontEnd(path);
-  await connect();
+  await connect(format);
   const answer = await front.ask('GET_INFLIGHT_FD', new Uint8Array(shape.buffer));
   const [record] = front.takeFds();
   expect(await front.order('SET_INFLIGHT_FD', answer, [record!])).toBe(true);
@@ -127,7 +132,7 @@ it.each(['split', 'packed'] as const)('in the order of a %s ring, time after tim
   const again = async (...residue: readonly string[]): Promise<Said[]> => {
     const next = await serve(...residue);
     front!.reconnect(path);
-    await connect();
+    await connect(format);
     expect(await front!.order('SET_INFLIGHT_FD', answer, [record!])).toBe(true);
     for (const queue of [0, 1]) await front!.startRing(queue, format === 'split' ? 0 : 0x8000_8000);
     return next.said;
@@ -151,5 +156,39 @@ it.each(['split', 'packed'] as const)('in the order of a %s ring, time after tim
   offer(3);
   await expect.poll(() => front!.collect() + out(0).length + out(1).length).toBe(0);
   expect(sectors(third, 0).slice(left.length)).toEqual([18, 19, 20]);
+  closeFd(record!);
+});
+
+it.each(['split', 'packed'] as const)('tells the guest of what was used in a %s ring, but not told', async (format) => {
+  const first = await serve();
+  front = new HandFrontEnd(path);
+  await connect(format);
+  const answer = await front.ask('GET_INFLIGHT_FD', new Uint8Array(shape.buffer));
+  const [record] = front.takeFds();
+  expect(await front.order('SET_INFLIGHT_FD', answer, [record!])).toBe(true);
+  for (const queue of [0, 1]) await front.makeRing(queue, format, RING_SIZE, 0x1000 + queue * 0x4000);
+  const calls = front.rings.map((ring) => ring!.call);
+  expect(
+    calls.map((call) => call.take()),
+    'nothing was ever used',
+  ).toEqual([false, false]);
+  const request = front.request(0, { type: 'write', sector: 0, at: 0x1_0000, data: [[DATA, 512]] });
+  await expect.poll(() => calls[0]!.take()).toBe(true);
+  // The same as when it was killed a moment earlier: the buffer is used, and the guest knows nothing of it.
+  await kill(first.child);
+  const second = await serve();
+  front.reconnect(path);
+  await connect(format);
+  expect(await front.order('SET_INFLIGHT_FD', answer, [record!])).toBe(true);
+  await front.startRing(0, format === 'split' ? 0 : 0x8000_8000);
+  await expect.poll(() => calls[0]!.take()).toBe(true);
+  expect(front.collect()).toBe(1);
+  expect(request.status).toBe(0);
+  // QEMU lets the guest's own descriptor follow when the ring runs.
+  const late = EventFd.create();
+  expect(await front.order('SET_VRING_CALL', u64(0n), [late.fd])).toBe(true);
+  await expect.poll(() => late.take()).toBe(true);
+  late.close();
+  expect(sectors(second.said, 0)).toEqual([]);
   closeFd(record!);
 });
