@@ -31,9 +31,12 @@ export async function startLoad(guest: CommandedGuest, options: LoadOptions = {}
 }
 
 /** How many files were not read back as they were written, by any worker, and whether all were right in the end. */
-export async function endOfLoad(guest: CommandedGuest, workers = 2): Promise<{ bad: number; verified: boolean }> {
+export async function endOfLoad(
+  guest: CommandedGuest,
+  { workers = 2, timeoutMs = 240_000 }: { readonly workers?: number; readonly timeoutMs?: number } = {},
+): Promise<{ bad: number; verified: boolean }> {
   const end = 'touch /tmp/stop; while pidof load >/dev/null; do sleep 1; done; cat /tmp/load; verify';
-  const { output: said } = await guest.command(end, { timeoutMs: 240_000 });
+  const { output: said } = await guest.command(end, { timeoutMs });
   const stopped = [...said.matchAll(/stopped: \d+ files written and read back, (\d+) bad/g)];
   if (stopped.length !== workers) throw new Error(`the workers did not stop as they should: ${said}`);
   return {
