@@ -28,6 +28,8 @@ import { decodeCapabilities, encodeCapabilities, MAJOR, MINOR } from './version.
 export interface VfioUserClientOptions {
   /** Memory for rings and buffers, which stays the caller's; 16 MiB of the client's own by default. */
   readonly memory?: ClientMemory;
+  /** How long the server may take to answer a request before it is given up: 10 s. It may have to end others first. */
+  readonly replyLimitMs?: number;
 }
 
 const MEMORY_BYTES = 16 << 20;
@@ -49,8 +51,8 @@ export class VfioUserClient implements PciAccess {
   /** An interrupt came when there was nobody to tell. */
   #missed = false;
 
-  private constructor(socket: UnixSocket, given: ClientMemory | undefined) {
-    this.#requests = new RequestSocket(socket);
+  private constructor(socket: UnixSocket, { memory: given, replyLimitMs }: VfioUserClientOptions) {
+    this.#requests = new RequestSocket(socket, replyLimitMs);
     this.#memory = given ?? new ClientMemory(MEMORY_BYTES);
     this.#ownsMemory = given === undefined;
     this.#poll = whenReadable(this.#line.fd, () => this.#interrupted());
@@ -58,7 +60,7 @@ export class VfioUserClient implements PciAccess {
 
   /** Connects, shares the memory, and enables INTx. Rejects with ProtocolError for what is no virtio device. */
   static async connect(path: string, options: VfioUserClientOptions = {}): Promise<VfioUserClient> {
-    const client = new VfioUserClient(UnixSocket.connect(path), options.memory);
+    const client = new VfioUserClient(UnixSocket.connect(path), options);
     try {
       await client.#setUp();
       return client;

@@ -17,8 +17,12 @@ export interface RequestOptions {
   readonly fds?: readonly number[];
 }
 
+const REPLY_LIMIT_MS = 10_000;
+
 interface Pending {
   readonly name: CommandName;
+  /** When it has to be answered. */
+  readonly due: number;
   readonly resolve: (reply: { fields: Reply<CommandName>; data: Uint8Array }) => void;
   readonly reject: (error: TransportError) => void;
 }
@@ -29,11 +33,15 @@ export class RequestSocket {
   onEnded: ((error: Error) => void) | undefined;
   readonly #socket: MessageSocket;
   readonly #pending = new Map<number, Pending>();
+  readonly #replyLimitMs: number;
+  /** One timer for all: it looks at the oldest request. */
+  #timer: NodeJS.Timeout | undefined;
   #next = 0;
   #ended: string | undefined;
 
-  /** Takes the socket over. */
-  constructor(socket: UnixSocket) {
+  /** Takes the socket over. A server that does not answer a request within `replyLimitMs` is given up. */
+  constructor(socket: UnixSocket, replyLimitMs: number = REPLY_LIMIT_MS) {
+    this.#replyLimitMs = replyLimitMs;
     this.#socket = new MessageSocket(socket, {
       message: (message) => this.#answered(message),
       ended: (error) => this.#end(error?.message ?? 'the server has closed the connection'),
@@ -52,7 +60,9 @@ export class RequestSocket {
         return;
       }
       const id = this.#number();
-      this.#pending.set(id, { name, resolve: resolve as Pending['resolve'], reject });
+      const due = performance.now() + this.#replyLimitMs;
+      this.#pending.set(id, { name, due, resolve: resolve as Pending['resolve'], reject });
+      this.#timer ??= setTimeout(this.#onTime, this.#replyLimitMs);
       this.#socket.send(encodeRequest(id, name, fields, data === undefined ? {} : { data }), fds);
     });
   }
@@ -95,9 +105,25 @@ export class RequestSocket {
     else resolve({ fields: decoded.values, data: decoded.data.slice() });
   }
 
+  readonly #onTime = (): void => {
+    this.#timer = undefined;
+    // It may be this thread that was busy all the time.
+    this.#socket.look();
+    const [first] = this.#pending.values();
+    if (this.#ended !== undefined || first === undefined) return;
+    const leftMs = first.due - performance.now();
+    if (leftMs > 0) {
+      this.#timer = setTimeout(this.#onTime, Math.ceil(leftMs));
+      return;
+    }
+    this.#socket.close();
+    this.#end(`the server has not answered ${first.name} for ${this.#replyLimitMs} ms`);
+  };
+
   #end(reason: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
+    clearTimeout(this.#timer);
     for (const { name, reject } of this.#pending.values()) {
       reject(new TransportError(`${name} was not answered: ${reason}`));
     }

@@ -42,10 +42,10 @@ function serve(socket: UnixSocket, script: Script): void {
   cleanUp.push(() => messages.close());
 }
 
-function connected(script: Script): RequestSocket {
+function connected(script: Script, replyLimitMs?: number): RequestSocket {
   const [near, far] = UnixSocket.pair();
   serve(far, script);
-  const requests = new RequestSocket(near);
+  const requests = new RequestSocket(near, replyLimitMs);
   cleanUp.push(() => requests.close());
   return requests;
 }
@@ -102,6 +102,29 @@ describe('a request', () => {
     expect((await lost).message).toBe('vfio-user: the server has closed the connection');
     await expect(requests.request('reset', {})).rejects.toThrow('reset was not sent: the server has closed');
     await expect(requests.post('reset', {})).rejects.toThrow(TransportError);
+  });
+
+  it('rejects when it is not answered in time, and so do all others', async () => {
+    const requests = connected((name, id) => (name === 'reset' ? encodeReply(id, 'reset', {}) : undefined), 100);
+    await requests.request('reset', {});
+    const before = performance.now();
+    const silent = ['regionRead was not answered', 'the server has not answered regionRead for 100 ms'].join(': ');
+    await expect(requests.request('regionRead', READ)).rejects.toThrow(silent);
+    expect(performance.now() - before).toBeGreaterThan(99);
+    await expect(requests.request('reset', {})).rejects.toThrow('reset was not sent: the server has not answered');
+  });
+
+  it('is waited for as long as each is answered in time', async () => {
+    const answer = (id: number): Uint8Array => encodeReply(id, 'reset', {});
+    const [near, far] = UnixSocket.pair();
+    const slow = new MessageSocket(far, {
+      message: ({ header: { id } }) => void setTimeout(() => slow.send(answer(id)), 40),
+      ended: () => {},
+    });
+    const requests = new RequestSocket(near, 100);
+    for (let n = 0; n < 5; n++) await requests.request('reset', {});
+    requests.close();
+    slow.close();
   });
 
   it('rejects when no message can be made out any more', async () => {
