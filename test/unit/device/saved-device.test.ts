@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Device } from '../../../src/device/device.ts';
 import type { DeviceOptions } from '../../../src/device/device-options.ts';
+import { withoutQueues } from '../../../src/device/saved-device.ts';
 import { seal } from '../../../src/device/sealed.ts';
 import { BlockDevice } from '../../../src/devices/block/device.ts';
 import { StateError } from '../../../src/spec/fault.ts';
@@ -191,22 +192,49 @@ describe('restoring', () => {
     const cases: [unknown, RegExp][] = [
       [{ ...body, deviceId: 1 }, /device with id 1/],
       [{ ...body, accepted: 'none' }, /not a hexadecimal number/],
+      [{ ...body, accepted: '1z' }, /not a hexadecimal number/],
+      [{ ...body, accepted: 'z1' }, /not a hexadecimal number/],
+      [{ ...body, accepted: '' }, /not a hexadecimal number/],
       [{ ...body, accepted: (1n << 50n).toString(16) }, /feature 50/],
       [{ ...body, accepted: (1n << 32n).toString(16) }, /VIRTIO_F_SUSPEND was not negotiated/],
+      [
+        { ...body, state: 'resuming', paused: true, accepted: (1n << 32n).toString(16) },
+        /resuming, but VIRTIO_F_SUSPEND was not negotiated/,
+      ],
+      [{ ...body, paused: 'no' }, /whether it was paused or had failed/],
+      [{ ...body, failure: 5 }, /whether it was paused or had failed/],
+      [{ ...body, failure: undefined }, /whether it was paused or had failed/],
       [{ ...body, status: 0x0f }, /does not go with "suspended"/],
-      [{ ...body, status: 0x100 }, /does not go with/],
+      [{ ...body, status: 0x1_1b }, /does not go with/],
+      [{ ...body, status: 0x1b - 0x100 }, /does not go with/],
+      [{ ...body, status: '27' }, /does not go with/],
       [{ ...body, state: 'dancing' }, /does not go with "dancing"/],
       [{ ...body, state: 'suspending', status: 0x1f }, /does not go with "suspending"/],
       [{ ...body, state: 'running', status: 0x0f }, /neither suspended nor paused/],
       [{ ...body, queues: [] }, /0 queues, this device 1/],
       [{ ...body, queues: 5 }, /no queues/],
       [{ ...body, config: null }, /no queues or no configuration/],
+      [{ ...body, config: undefined }, /no queues or no configuration/],
+      [null, /no queues or no configuration/],
+      ['text', /no queues or no configuration/],
       [withConfig({ bytes: [1, 2] }), /has 2 bytes/],
+      [withConfig({ bytes: [...(body.config['bytes'] as number[]), 0] }), /has 61 bytes/],
+      [withConfig({ bytes: 60 }), /not bytes/],
       [withConfig({ bytes: [300] }), /not bytes/],
+      [withConfig({ bytes: ['1'] }), /not bytes/],
       [withConfig({ generation: -1 }), /not bytes/],
+      [withConfig({ generation: 2 ** 32 }), /not bytes/],
+      [withConfig({ generation: 0.5 }), /not bytes/],
+      [withConfig({ changedSinceRead: 1 }), /held back/],
       [withConfig({ changeHeld: 1 }), /held back/],
+      [withConfig({ notificationOwed: undefined }), /held back/],
+      [{ ...body, queues: [null] }, /queue 0 has undefined entries/],
       [withQueue({ size: 512 }), /512 entries/],
+      [withQueue({ size: '8' }), /8 entries/],
       [withQueue({ descriptorArea: -16 }), /not addresses/],
+      [withQueue({ driverArea: '0' }), /not addresses/],
+      [withQueue({ deviceArea: 2 ** 65 }), /not addresses/],
+      [withQueue({ enabled: 1 }), /whether it is enabled/],
       [withQueue({ descriptorArea: 8 }), /queue 0: .*not aligned/],
       [withQueue({ deviceArea: 1 << 30 }), /queue 0: .*not in guest memory/],
       [withQueue({ enabled: false }), /positions but is not in use/],
@@ -214,7 +242,10 @@ describe('restoring', () => {
       [withQueue({ descriptorArea: 8, positions: null }), /queue 0: .*not aligned/],
       [withQueue({ positions: { ...positions, format: 'packed' } }), /not a split queue/],
       [withQueue({ positions: { ...positions, availableNext: 65_536 } }), /not belong to a queue at rest/],
+      [withQueue({ positions: { ...positions, availableNext: -1, usedNext: -1 } }), /not belong to a queue at rest/],
+      [withQueue({ positions: { ...positions, availableNext: 65_536, usedNext: 65_536 } }), /not belong to a queue/],
       [withQueue({ positions: { ...positions, usedNext: 9 } }), /not belong to a queue at rest/],
+      [withQueue({ positions: 'none' }), /not a split queue/],
       [{ ...body, type: {} }, /cache mode/],
     ];
     for (const [changed, reason] of cases) {
@@ -228,6 +259,69 @@ describe('restoring', () => {
     const next = newDevice(rig);
     next.restore(sealed(body));
     expect(next.status).toBe(0x1b);
+  });
+
+  it('names positions that no packed queue of its size has at rest', async () => {
+    const device = { offer: [Feature.RING_PACKED] };
+    const rig = await startBlockRig({ device });
+    await rig.driver.write(0, pattern(512));
+    await rig.driver.suspend();
+    const { body } = json(rig.device.save());
+    const [queue] = body.queues;
+    const size = queue!['size'] as number;
+    const { positions } = queue as { positions: Record<string, unknown> };
+    expect(positions).toMatchObject({ availableNext: 1, availableWrap: 1, usedNext: 1, usedWrap: 1 });
+    const cases: [Record<string, unknown>, RegExp][] = [
+      [{ format: 'split' }, /not a packed queue/],
+      [{ availableNext: size, usedNext: size }, /the positions of queue 0/],
+      [{ usedNext: 2 }, /the positions of queue 0/],
+      [{ availableWrap: 2, usedWrap: 2 }, /the wrap counters of queue 0/],
+      [{ usedWrap: 0 }, /the wrap counters of queue 0/],
+    ];
+    for (const [change, reason] of cases) {
+      const queues = [{ ...queue, positions: { ...positions, ...change } }];
+      expect(() => newDevice(rig, device).restore(sealed({ ...body, queues })), String(reason)).toThrow(reason);
+    }
+    // The last entry of a ring is a place to rest at.
+    const last = { ...positions, availableNext: size - 1, usedNext: size - 1 };
+    const next = newDevice(rig, device);
+    next.restore(sealed({ ...body, queues: [{ ...queue, positions: last }] }));
+    expect(next.status).toBe(0x1b);
+  });
+
+  it('takes the largest values that registers and positions can have', async () => {
+    const rig = await startBlockRig();
+    await rig.driver.suspend();
+    const { body } = json(rig.device.save());
+    const [queue] = body.queues;
+    const unused = { ...queue, enabled: false, positions: null };
+    const bytes = (body.config['bytes'] as number[]).map(() => 0xff);
+    const extremes: Record<string, unknown>[] = [
+      { config: { ...body.config, bytes, generation: 0xffff_ffff } },
+      { queues: [{ ...unused, descriptorArea: 2 ** 64, driverArea: 2 ** 64, deviceArea: 2 ** 64 }] },
+      { queues: [{ ...unused, descriptorArea: 0, driverArea: 0, deviceArea: 0, size: 0 }] },
+    ];
+    for (const change of extremes) {
+      const next = newDevice(rig);
+      next.restore(sealed({ ...body, ...change }));
+      expect(next.status).toBe(0x1b);
+    }
+  });
+
+  it('without its queues goes on where somebody else says that they are', async () => {
+    const rig = await startBlockRig();
+    await rig.driver.write(5, pattern(512, 4));
+    await rig.driver.suspend();
+    const saved = json(rig.device.save());
+    const [queue] = saved.body.queues;
+    const bare = json(withoutQueues(saved));
+    expect(bare.body).toEqual({ ...saved.body, queues: [{ ...queue, enabled: false, positions: null }] });
+    const next = newDevice(rig);
+    next.restore(bare);
+    expect(next.queues[0]).toMatchObject({ enabled: false, queue: undefined });
+    expect(() => withoutQueues(sealed(null))).toThrow(/no queues/);
+    expect(() => withoutQueues(sealed({ ...saved.body, queues: 1 }))).toThrow(/no queues/);
+    expect(() => withoutQueues({ ...saved, version: 2 })).toThrow(/version 2/);
   });
 
   it('ends in DEVICE_NEEDS_RESET at the resume when the rings are not as they were left', async () => {
