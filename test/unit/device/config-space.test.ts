@@ -67,6 +67,25 @@ describe('a read', () => {
   });
 });
 
+describe('the bytes of a device type', () => {
+  it('are copied each time that they are shown: what becomes of them meanwhile is not seen', () => {
+    const bytes = Uint8Array.of(1, 0, 0, 0);
+    const hooks = { frozen: () => false, live: () => true, held: () => false, notify: () => {} };
+    const space = new ConfigSpace(() => bytes, hooks);
+    const shown: number[] = [];
+    const look = (next: number): void => {
+      bytes[0] = next;
+      shown.push(space.read(0, 4));
+    };
+    look(2);
+    space.changed();
+    look(3);
+    space.refresh();
+    look(4);
+    expect(shown).toEqual([1, 2, 3]);
+  });
+});
+
 describe('a change', () => {
   it('is shown and told at once to a driver that is there', () => {
     const rig = makeRig(1, 0, 0, 0);
@@ -139,6 +158,27 @@ describe('a change', () => {
 });
 
 describe('a notification', () => {
+  it('is not owed to a driver that has not set DRIVER_OK, though the host holds the device', () => {
+    const rig = makeRig(1);
+    rig.live = false;
+    rig.held = true;
+    rig.space.owe();
+    rig.live = true;
+    rig.held = false;
+    rig.space.settle();
+    expect([rig.space.notificationOwed, rig.told]).toEqual([false, 0]);
+  });
+
+  it('that is owed is forgotten by a reset', () => {
+    const rig = makeRig(1);
+    rig.held = true;
+    rig.space.owe();
+    rig.space.reset();
+    rig.held = false;
+    rig.space.settle();
+    expect(rig.told).toBe(0);
+  });
+
   it('that is owed while the host holds the device goes out when it lets go, once', () => {
     const rig = makeRig(1);
     rig.held = true;
@@ -167,6 +207,29 @@ describe('saved and restored', () => {
     next.frozen = false;
     next.space.settle();
     expect([readSettled(next).value, next.told]).toEqual([7, 1]);
+  });
+
+  it('a change that was held stays so, also where the values are those of before', () => {
+    const rig = makeRig(1, 0, 0, 0);
+    rig.frozen = true;
+    rig.space.changed();
+    const next = makeRig(1, 0, 0, 0);
+    next.space.restore(rig.space.save());
+    next.space.settle();
+    next.space.settle();
+    expect(next.told).toBe(1);
+  });
+
+  it('a notification that was owed goes out, and nothing does where none was', () => {
+    for (const owed of [true, false]) {
+      const rig = makeRig(1, 0, 0, 0);
+      rig.held = owed;
+      rig.space.owe();
+      const next = makeRig(1, 0, 0, 0);
+      next.space.restore(rig.space.save());
+      next.space.settle();
+      expect(next.told).toBe(owed ? 1 : 0);
+    }
   });
 
   it('a driver that had read a part before the change notices it elsewhere', () => {
