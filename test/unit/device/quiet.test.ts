@@ -165,6 +165,84 @@ describe('a back-end', () => {
   });
 });
 
+describe('whatever is asked for out of turn', () => {
+  it('has no effect: a start of what is open or held, an end of what nobody holds, a look while it stops', async () => {
+    const rig = makeRig();
+    rig.quiet.restart();
+    rig.quiet.settle();
+    rig.quiet.release('pause', new Error('nobody'));
+    rig.quiet.restore([]);
+    expect([rig.quiet.open, rig.log]).toEqual([true, []]);
+    let stopped = (): void => {};
+    rig.stop = () =>
+      new Promise((resolve) => {
+        stopped = resolve;
+      });
+    rig.ask('pause');
+    rig.quiet.settle();
+    rig.quiet.restart();
+    rig.ask('suspend');
+    expect(rig.log).toEqual(['stop']);
+    stopped();
+    await settle();
+    rig.quiet.restart();
+    rig.quiet.settle();
+    rig.quiet.release('transport');
+    expect(rig.log).toEqual(['stop', 'pause reached', 'suspend reached']);
+    expect([rig.quiet.held('pause'), rig.quiet.held('suspend'), rig.quiet.held('transport')]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  it('an owner that lets go is told a reason only before it has reached rest, and its time is not counted any more', async () => {
+    const rig = makeRig();
+    rig.busy = true;
+    rig.ask('pause', 50);
+    rig.quiet.release('pause', new Error('changed my mind'));
+    expect([rig.log, rig.clock.pending]).toEqual([['pause failed: changed my mind', 'opened'], 0]);
+    rig.ask('suspend', 50);
+    rig.quiet.release('suspend');
+    expect(rig.log.slice(2)).toEqual(['opened']);
+    rig.busy = false;
+    rig.ask('pause', 50);
+    rig.quiet.release('pause', new Error('too late'));
+    await rig.clock.advance(100);
+    expect(rig.log.slice(3)).toEqual(['stop', 'pause reached', 'start', 'opened']);
+  });
+
+  it('a back-end may say what is wrong by something else than an Error', async () => {
+    const rig = makeRig();
+    rig.stop = () => Promise.reject('stuck');
+    rig.ask('pause');
+    await settle();
+    rig.stop = () => {
+      throw 'broken';
+    };
+    rig.ask('pause');
+    expect(rig.log.filter((line) => line.includes('failed'))).toEqual(['pause failed: stuck', 'pause failed: broken']);
+    expect(rig.clock.pending).toBe(0);
+  });
+
+  it('a moment of rest is over when what it was for is done, and others stay at rest', () => {
+    const rig = makeRig();
+    const pass = (): void => {
+      rig.quiet.pass(
+        100,
+        () => rig.log.push(`passed, ${rig.quiet.reached ? 'at rest' : 'at work'}`),
+        (error) => rig.log.push(error.message),
+      );
+    };
+    pass();
+    expect(rig.log).toEqual(['stop', 'passed, at rest', 'start', 'opened']);
+    rig.ask('pause');
+    rig.log.length = 0;
+    pass();
+    expect([rig.log, rig.quiet.reached]).toEqual([['passed, at rest'], true]);
+  });
+});
+
 it('an owner that holds already is told so', () => {
   const rig = makeRig();
   rig.ask('pause');
