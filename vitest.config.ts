@@ -16,12 +16,12 @@ const PROCESSORS = availableParallelism();
 
 const SLOW_MS = 300_000;
 
-/** Over sockets and mapped files, with processes that are killed: they take their time, and need Linux. */
+/** Over sockets, with mapped files and mounted ones, with processes that are killed: they take their time, and need Linux. */
 const SOCKETS = [
   'test/unit/hosts/*.test.ts',
   'test/unit/hosts/{vfio,vhost}-user/**/*.test.ts',
   'test/unit/hosts/loopback/worker.test.ts',
-  'test/unit/storage/{nbd/*,mapped-disk,file-lock}.test.ts',
+  'test/unit/storage/{nbd/*,mapped-disk,direct-disk,file-lock}.test.ts',
   'test/unit/machine/saving-is-killed.test.ts',
 ];
 

@@ -6,7 +6,7 @@ import { fileName, wholeNumber } from './guest-options.ts';
 import { serveControl } from './serve/control-socket.ts';
 import { type Protocol, serveDisk } from './serve/disk-server.ts';
 import { serveMetrics } from './serve/metrics.ts';
-import { isNbdUri } from './serve/open-disk.ts';
+import { type ImageAccess, isNbdUri } from './serve/open-disk.ts';
 
 interface ServeBlockOptions {
   readonly image: string;
@@ -15,6 +15,7 @@ interface ServeBlockOptions {
   readonly readOnly?: boolean;
   readonly mapped?: boolean;
   readonly shared?: boolean;
+  readonly direct?: boolean;
   readonly queues: number;
   readonly pollUs?: number;
   readonly control?: string;
@@ -59,6 +60,10 @@ export function serveCommand(program: Command): void {
       'map the image into memory: faster where most of it is in the page cache; not for images that somebody may cut off',
     )
     .option(
+      '--direct',
+      'read and write the image past the page cache (O_DIRECT): for images that are read once, or larger than memory; not on tmpfs',
+    )
+    .option(
       '--shared',
       'other servers with --shared may have the image open, too, as the other end of a live migration; that one writes at a time is yours to see to',
     )
@@ -76,13 +81,15 @@ export function serveCommand(program: Command): void {
     )
     .addHelpText('after', HELP)
     .hook('preAction', () => {
-      const { image, mapped = false, shared = false, vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
+      const { image, mapped, direct, shared, vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
       if ((vhostUser === undefined) === (vfioUser === undefined)) {
         command.error('error: one of --vhost-user and --vfio-user is needed.');
       }
       if (isNbdUri(image)) requireNbdUri(command, image);
-      if (mapped && isNbdUri(image)) command.error('error: --mapped is for files; --image names a server.');
-      if (shared && isNbdUri(image)) command.error('error: --shared is for files; --image names a server.');
+      for (const [name, given] of Object.entries({ mapped, direct, shared })) {
+        if (given && isNbdUri(image)) command.error(`error: --${name} is for files; --image names a server.`);
+      }
+      if (mapped && direct) command.error('error: --mapped is by the page cache, --direct past it: one of them.');
       if (vfioUser !== undefined && pollUs !== undefined) {
         command.error('error: --poll-us goes with --vhost-user; over vfio-user kicks are messages.');
       }
@@ -102,32 +109,23 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
   const protocol: Protocol = options.vhostUser === undefined ? 'vfio-user' : 'vhost-user';
   const socket = resolve((options.vhostUser ?? options.vfioUser)!);
   const image = isNbdUri(options.image) ? options.image : resolve(options.image);
-  const { queues, pollUs, readOnly = false, mapped = false, shared = false } = options;
+  const { queues, pollUs, readOnly = false, shared = false } = options;
+  const access: ImageAccess = options.mapped ? 'mapped' : options.direct ? 'direct' : 'cached';
   let onLost!: (error: Error) => void;
   const lost = new Promise<never>((_, reject) => {
     onLost = reject;
   });
   // It is looked at below, once there is something to close.
   lost.catch(() => {});
-  const disk = await serveDisk({
-    protocol,
-    socket,
-    image,
-    readOnly,
-    mapped,
-    shared,
-    queues,
-    pollUs,
-    onEvent: log,
-    onLost,
-  });
+  const served = { protocol, socket, image, readOnly, access, shared, queues, pollUs };
+  const disk = await serveDisk({ ...served, onEvent: log, onLost });
   const closers: { close(): unknown }[] = [disk];
   try {
     if (options.control !== undefined) closers.push(await serveControl(resolve(options.control), disk));
     if (options.metrics !== undefined) closers.push(await serveMetrics(options.metrics, disk));
     const found = (await disk.status()).disk;
     log('listening', {
-      ...{ protocol, socket, image, bytes: found.bytes, readOnly: found.readOnly, mapped, queues },
+      ...{ protocol, socket, image, bytes: found.bytes, readOnly: found.readOnly, access, queues },
       pid: process.pid,
     });
     log('ending', { signal: await Promise.race([endSignal(), lost]) });

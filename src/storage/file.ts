@@ -1,10 +1,20 @@
-import type { Disk, DiskRequest, DiskTopology } from '../devices/block/disk.ts';
+import { type Disk, type DiskRequest, type DiskTopology, defaultTopology } from '../devices/block/disk.ts';
 import { StateError } from '../spec/fault.ts';
 import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
-import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
+import { BlockPatcher } from './node/block-patcher.ts';
+import { type FileAccess, type FileCalls, nodeFileCalls } from './node/file-calls.ts';
 import { FileTransfer } from './node/file-transfer.ts';
-import { type ImageLocking, identityOf, imageBytes, imageError, type OpenImage, openImage } from './node/open-image.ts';
-import { closedError, refusal } from './refusal.ts';
+import { imageError } from './node/image-error.ts';
+import {
+  checkMultiple,
+  closeImage,
+  type ImageLocking,
+  identityOf,
+  imageBytes,
+  type OpenImage,
+  openImage,
+} from './node/open-image.ts';
+import { asError, closedError, refusal } from './refusal.ts';
 
 export interface FileDiskOptions extends DiskOptions {
   /** Ends the opening, with the signal's reason; no effect once the disk is open. */
@@ -14,6 +24,12 @@ export interface FileDiskOptions extends DiskOptions {
    * a live migration do. `none` where the file system or platform has no locks: then the caller keeps other users away.
    */
   readonly locking?: ImageLocking;
+  /**
+   * `direct` goes past the page cache, with O_DIRECT: for images that are read once, or larger than memory, and where a second copy in the
+   * page cache of the host is not wanted. Needs Linux and a file system that can, which tmpfs cannot. Where the medium has larger
+   * blocks than 512 bytes the size of the image has to be a multiple of them, and a write of parts of blocks is slow. `cached` unless given.
+   */
+  readonly access?: FileAccess;
   /** For tests: what to call instead of the operating system. */
   readonly calls?: FileCalls;
 }
@@ -26,14 +42,16 @@ const maximumTransfers = 16;
  * across processes; the lock ends with the disk or its process.
  *
  * Throws TransportError when the file is missing, may not be opened, is no regular file, is empty, is not a multiple of
- * 512 bytes, or is in use; nothing is written then. RangeError for an identity or topology that no disk can have.
+ * 512 bytes, or is in use, or its file system has no `direct` access; nothing is written then. RangeError for an identity or topology that no disk can have.
  */
 export async function openFileDisk(path: string, options: FileDiskOptions = {}): Promise<FileDisk> {
   const readOnly = options.readOnly ?? false;
   const identity = checkIdentity(options.identity ?? identityOf(path));
-  const topology = checkTopology(options.topology);
-  const { signal, locking = 'required', calls = nodeFileCalls } = options;
-  const { image, bytes } = await openImage({ path, readOnly, locking, signal, calls });
+  checkTopology(options.topology);
+  const { signal, access = 'cached', locking = 'required', calls = nodeFileCalls } = options;
+  const { image, bytes } = await openImage({ path, readOnly, access, locking, signal, calls });
+  const blockSize = image.direct?.blockBytes ?? defaultTopology.blockSize;
+  const topology = checkTopology(options.topology, { ...defaultTopology, blockSize });
   return new FileDisk(image, bytes / sectorBytes, { readOnly, identity, topology });
 }
 
@@ -50,6 +68,7 @@ export class FileDisk implements Disk {
   readonly #image: OpenImage;
   #capacitySectors: number;
   readonly #idle: FileTransfer[] = [];
+  readonly #patcher: BlockPatcher | undefined;
   readonly #waiting: DiskRequest[] = [];
   #inFlight = 0;
   /** Resizes and the like that want the file for themselves: requests wait while there is one. */
@@ -66,6 +85,7 @@ export class FileDisk implements Disk {
     options: { readonly readOnly: boolean; readonly identity: string; readonly topology: DiskTopology },
   ) {
     this.#image = image;
+    this.#patcher = image.direct === undefined ? undefined : new BlockPatcher(image, image.direct);
     this.#capacitySectors = capacitySectors;
     this.readOnly = options.readOnly;
     this.identity = options.identity;
@@ -94,6 +114,7 @@ export class FileDisk implements Disk {
     return this.#whenQuiet(async () => {
       const length = checkCapacity(capacitySectors) * sectorBytes;
       if (this.readOnly) throw new StateError(`Disk image ${this.#image.path} is open read-only: it cannot be resized`);
+      checkMultiple(this.#image, length);
       await this.#image.calls.ftruncate(this.#image.fd, length).catch((cause: Error) => {
         throw imageError(this.#image.path, cause);
       });
@@ -114,7 +135,7 @@ export class FileDisk implements Disk {
 
   /** Waits for the requests in flight, then gives the file and its lock back. What was not flushed is the system's to write. */
   close(): Promise<void> {
-    this.#closing ??= this.#whenQuiet(() => this.#image.calls.close(this.#image.fd));
+    this.#closing ??= this.#whenQuiet(() => closeImage(this.#image));
     return this.#closing;
   }
 
@@ -124,9 +145,21 @@ export class FileDisk implements Disk {
       request.fail(refused);
       return;
     }
+    if (this.#patcher?.isFor(request)) {
+      this.#patch(this.#patcher, request);
+      return;
+    }
     this.#inFlight++;
     if (request.operation === 'flush') this.#flush(request);
     else this.#transfer().start(request);
+  }
+
+  /** Whole blocks are read, changed and written back: nobody else may write into them meanwhile. */
+  #patch(patcher: BlockPatcher, request: DiskRequest): void {
+    this.#whenQuiet(() => patcher.patch(request)).then(
+      () => request.complete(),
+      (error: unknown) => request.fail(asError(error)),
+    );
   }
 
   #transfer(): FileTransfer {

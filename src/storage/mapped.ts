@@ -4,15 +4,9 @@ import { StateError, TransportError } from '../spec/fault.ts';
 import { fileBytes } from '../unix/file-blocks.ts';
 import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
 import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
+import { imageError, shrunkError } from './node/image-error.ts';
 import { MappedFile, WINDOW_BYTES } from './node/mapped-file.ts';
-import {
-  type ImageLocking,
-  identityOf,
-  imageError,
-  type OpenImage,
-  openImage,
-  shrunkError,
-} from './node/open-image.ts';
+import { type ImageLocking, identityOf, type OpenImage, openImage } from './node/open-image.ts';
 import { checkReadable, ReservedBlocks } from './node/reserved-blocks.ts';
 import { asError, closedError, refusal } from './refusal.ts';
 
@@ -37,7 +31,7 @@ export async function openMappedDisk(path: string, options: MappedDiskOptions = 
   const identity = checkIdentity(options.identity ?? identityOf(path));
   const topology = checkTopology(options.topology);
   const { signal, locking = 'required', calls = nodeFileCalls } = options;
-  const { image, bytes } = await openImage({ path, readOnly, locking, signal, calls });
+  const { image, bytes } = await openImage({ path, readOnly, access: 'cached', locking, signal, calls });
   try {
     return new MappedDisk(image, bytes / sectorBytes, { readOnly, identity, topology });
   } catch (error) {

@@ -1,5 +1,5 @@
 import koffi from 'koffi';
-import { type Address, callError, libc } from './libc.ts';
+import { type Address, callError, checked, libc } from './libc.ts';
 
 export const Protection = { NONE: 0, READ_WRITE: 3 } as const;
 export const MapFlag = { SHARED: 1, PRIVATE: 2, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
@@ -26,7 +26,10 @@ export function map(mapping: Mapping, what: string): Address {
   return mapped;
 }
 
-/** A piece of memory that does not move, for structures that have addresses in them. It lives as long as the process. */
+/**
+ * A piece of memory that does not move, at the beginning of a page: for structures that have addresses in them, and for what the
+ * system reads from a medium by itself. It lives as long as the process, or until `release`.
+ */
 export class FixedMemory {
   readonly address: Address;
   readonly bytes: Uint8Array;
@@ -39,5 +42,10 @@ export class FixedMemory {
     const buffer = koffi.view(this.address, length);
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
+  }
+
+  /** Gives the memory back. Whoever touches it then ends the process, so let no view of it be in use. */
+  release(): void {
+    checked(libc().munmap(this.address, this.bytes.length), 'munmap', 'a piece of memory');
   }
 }

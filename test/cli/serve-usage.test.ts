@@ -15,6 +15,12 @@ describe('a command line', () => {
       ['--image', 'nbd://host', '--mapped', '--vhost-user', 'a'],
       /--mapped is for files/,
     ],
+    [
+      'with a server past the page cache',
+      ['--image', 'nbd://host', '--direct', '--vhost-user', 'a'],
+      /--direct is for files/,
+    ],
+    ['by memory and past it', ['--image', image, '--mapped', '--direct', '--vhost-user', 'a'], /one of them/],
     ['without an image', ['--vhost-user', 'a'], /required option '--image/],
     ['with no queues', ['--image', image, '--vhost-user', 'a', '--queues', '0'], /from 1 to 64/],
     ['with a port that is none', ['--image', image, '--vhost-user', 'a', '--metrics', '70000'], /ports go up to/],

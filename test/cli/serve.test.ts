@@ -13,6 +13,7 @@ import { DeviceId } from '../../src/spec/device-ids.ts';
 import { ExportFlag } from '../../src/storage/nbd/layout.ts';
 import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { pattern } from '../support/rig.ts';
+import { directPlace } from '../unit/storage/direct-places.ts';
 import { mappablePlaces } from '../unit/storage/mappable-places.ts';
 import { simpleReply, TestNbdServer } from '../unit/storage/nbd/nbd-server.ts';
 import { type Running, start, virtio, workFolder } from './virtio.ts';
@@ -21,6 +22,11 @@ import { type Running, start, virtio, workFolder } from './virtio.ts';
 const canBeMapped = mappablePlaces.some(({ place }) => place === tmpdir());
 if (!canBeMapped)
   console.warn('skipped: an image that is mapped, as the folder for temporary files is not on ext4 or tmpfs');
+const canBeDirect = directPlace === tmpdir();
+if (!canBeDirect)
+  console.warn('skipped: an image past the page cache, as the folder for temporary files does not allow it');
+/** How an image can be read and written here, besides by calls through the page cache. */
+const WAYS = [...(canBeMapped ? ['--mapped'] : []), ...(canBeDirect ? ['--direct'] : [])];
 
 const PROTOCOLS = ['vhost-user', 'vfio-user'] as const;
 type Protocol = (typeof PROTOCOLS)[number];
@@ -211,8 +217,9 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     await driver.write(0, pattern(512));
   });
 
-  it.skipIf(!canBeMapped)('can be mapped', async () => {
-    const served = await serve(protocol, places(), ['--mapped']);
+  it.each(WAYS)('can be served with %s', async (way) => {
+    const served = await serve(protocol, places(), [way]);
+    await served.server.says(new RegExp(`"access":"${way.slice(2)}"`));
     const driver = await drive(protocol, served.socket);
     await driver.write(3, pattern(4096));
     await driver.flush();
@@ -274,8 +281,8 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     expect(nbd.content.subarray(0, 512)).toEqual(pattern(512));
   });
 
-  it.each(canBeMapped ? ['a file', 'mapped'] : ['a file'])('fails what was cut off of an image (%s)', async (kind) => {
-    const served = await serve(protocol, places(), kind === 'mapped' ? ['--mapped'] : []);
+  it.each(['through the page cache', ...WAYS])('fails what was cut off of an image (%s)', async (way) => {
+    const served = await serve(protocol, places(), WAYS.includes(way) ? [way] : []);
     const driver = await drive(protocol, served.socket);
     await driver.write(0, pattern(512));
     truncateSync(served.image, IMAGE_BYTES / 2);

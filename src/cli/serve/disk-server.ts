@@ -60,11 +60,11 @@ export function serveDisk(options: DiskServerOptions): Promise<DiskServer> {
 }
 
 async function serveOverVhostUser(options: DiskServerOptions): Promise<DiskServer> {
-  const { socket, image, readOnly, mapped, shared, queues, pollUs, onEvent, onLost } = options;
+  const { socket, image, readOnly, access, shared, queues, pollUs, onEvent, onLost } = options;
   const server = await serveVhostUserInWorker({
     path: socket,
     module: new URL('./vhost-image.js', import.meta.url),
-    options: { image, readOnly, mapped, shared, queues } satisfies ImageOptions,
+    options: { image, readOnly, access, shared, queues } satisfies ImageOptions,
     ...(pollUs === undefined ? {} : { pollUs }),
     onEvent: ({ event, ...details }: ServerEvent) => onEvent(event, details),
     onTold: (what) => tellOfImage(what as ImageEvent, onEvent),

@@ -9,12 +9,14 @@ import { DiskErrors } from './disk-errors.ts';
 
 export const SECTOR_BYTES = 512;
 
+/** How a file is read and written: by calls through the page cache, by memory, or past the page cache. */
+export type ImageAccess = 'cached' | 'mapped' | 'direct';
+
 export interface ImageOptions {
   /** The path of a raw image, or the URI of an NBD server. */
   readonly image: string;
   readonly readOnly: boolean;
-  /** As a MappedDisk instead of a FileDisk. */
-  readonly mapped: boolean;
+  readonly access: ImageAccess;
   /** Another server may have it open, too. */
   readonly shared: boolean;
   readonly queues: number;
@@ -66,7 +68,7 @@ export async function openImage(options: ImageOptions, onEvent: (event: ImageEve
 }
 
 async function openDisk(
-  { image, readOnly, mapped, shared }: ImageOptions,
+  { image, readOnly, access, shared }: ImageOptions,
   onEvent: (event: ImageEvent) => void,
 ): Promise<{ readonly disk: Disk; readonly resize: (bytes: number) => Promise<void> }> {
   if (isNbdUri(image)) {
@@ -77,9 +79,9 @@ async function openDisk(
     const tell = ({ kind, ...details }: NbdEvent): void => onEvent({ event: `nbd-${kind}`, ...details });
     return { disk: await openNbdDisk(image, { readOnly, onEvent: tell }), resize };
   }
-  const disk = await (mapped ? openMappedDisk : openFileDisk)(image, {
-    readOnly,
-    locking: shared ? 'shared' : 'required',
-  });
+  const locking = shared ? 'shared' : 'required';
+  const disk = await (access === 'mapped'
+    ? openMappedDisk(image, { readOnly, locking })
+    : openFileDisk(image, { readOnly, access, locking }));
   return { disk, resize: (bytes) => disk.resize(bytes / SECTOR_BYTES) };
 }

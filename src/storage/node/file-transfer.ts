@@ -1,9 +1,10 @@
 import type { DiskRequest } from '../../devices/block/disk.ts';
 import { asError } from '../refusal.ts';
-import { imageError, imageStatus, type OpenImage, shrunkError } from './open-image.ts';
+import { imageError, shrunkError } from './image-error.ts';
+import { imageStatus, type OpenImage } from './open-image.ts';
 
-/** What one call to the operating system moves at most. */
-const stagingBytes = 262144;
+/** What one call to the operating system moves at most; a multiple of every block. */
+export const stagingBytes = 262144;
 
 const zeroes = new Uint8Array(stagingBytes);
 
@@ -15,7 +16,7 @@ export class FileTransfer {
   readonly #image: OpenImage;
   /** The transfer can be started again within this call. */
   readonly #finished: (transfer: FileTransfer, request: DiskRequest, error: Error | undefined) => void;
-  readonly #staging: Uint8Array = new Uint8Array(stagingBytes);
+  readonly #staging: Uint8Array;
   #request: DiskRequest | undefined;
   /** Bytes of the request that are done. */
   #done = 0;
@@ -30,6 +31,7 @@ export class FileTransfer {
   ) {
     this.#image = image;
     this.#finished = finished;
+    this.#staging = image.direct?.allocate(stagingBytes) ?? new Uint8Array(stagingBytes);
   }
 
   /** Starts a read, write, discard or writeZeroes that lies within the file as it should be. */
@@ -58,9 +60,18 @@ export class FileTransfer {
   }
 
   #read(request: DiskRequest): void {
-    const { fd, calls } = this.#image;
-    const count = Math.min(stagingBytes, request.length - this.#done);
-    calls.read(fd, this.#staging, 0, count, request.position + this.#done, this.#onRead);
+    const { fd, calls, direct } = this.#image;
+    const left = request.length - this.#done;
+    const before = this.#beforeData(request);
+    const count = direct === undefined ? left : direct.wholeBlocks(before + left);
+    const position = request.position + this.#done - before;
+    calls.read(fd, this.#staging, 0, Math.min(stagingBytes, count), position, this.#onRead);
+  }
+
+  /** Past the page cache whole blocks are read: bytes of the first one that come before what is wanted. */
+  #beforeData(request: DiskRequest): number {
+    const { direct } = this.#image;
+    return direct === undefined ? 0 : (request.position + this.#done) % direct.blockBytes;
   }
 
   readonly #onRead = (error: Error | null, count: number): void => {
@@ -69,12 +80,14 @@ export class FileTransfer {
       this.#finish(imageError(this.#image.path, error));
       return;
     }
-    if (count === 0) {
+    const before = this.#beforeData(request);
+    const wanted = Math.min(count - before, request.length - this.#done);
+    if (wanted <= 0) {
       this.#finish(shrunkError(this.#image.path, request));
       return;
     }
-    request.putData(this.#done, this.#staging, 0, count);
-    this.#done += count;
+    request.putData(this.#done, this.#staging, before, wanted);
+    this.#done += wanted;
     if (this.#done < request.length) this.#read(request);
     else this.#finish(undefined);
   };
@@ -96,9 +109,10 @@ export class FileTransfer {
   }
 
   #zero(request: DiskRequest): void {
-    const { fd, calls } = this.#image;
+    const { fd, calls, direct } = this.#image;
     const count = Math.min(stagingBytes, request.length - this.#done);
-    calls.write(fd, zeroes, 0, count, request.position + this.#done, this.#onWritten);
+    const bytes = direct === undefined ? zeroes : this.#staging.fill(0, 0, count);
+    calls.write(fd, bytes, 0, count, request.position + this.#done, this.#onWritten);
   }
 
   readonly #onWritten = (error: Error | null, count: number): void => {

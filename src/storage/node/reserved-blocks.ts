@@ -2,19 +2,17 @@ import { fstatSync, statfsSync } from 'node:fs';
 import { TransportError } from '../../spec/fault.ts';
 import { freeBlocks, reserveBlocks } from '../../unix/file-blocks.ts';
 import { asError } from '../refusal.ts';
-import { imageError, type OpenImage } from './open-image.ts';
+import { FileSystem } from './file-systems.ts';
+import { imageError } from './image-error.ts';
+import type { OpenImage } from './open-image.ts';
 
 /** Reserved at once: small enough not to make a sparse image much larger, large enough to be needed seldom. */
 const CHUNK_BYTES = 1 << 20;
 
-/** What statfs calls them. Both keep what was reserved; file systems that write elsewhere do not. */
-const EXT4 = 0xef53;
-const TMPFS = 0x0102_1994;
-
 /** Throws TransportError for an image that cannot even be read without taking room: a full file system would end the process. */
 export function checkReadable({ fd, path }: OpenImage): void {
   const { blocks, size } = fstatSync(fd);
-  if (statfsSync(path).type !== TMPFS || blocks * 512 >= size) return;
+  if (statfsSync(path).type !== FileSystem.TMPFS || blocks * 512 >= size) return;
   throw new TransportError(`Disk image ${path} has holes, which cannot be mapped on tmpfs. Open it as a file`);
 }
 
@@ -36,13 +34,14 @@ export class ReservedBlocks {
     this.#fd = fd;
     this.#path = path;
     const { type } = statfsSync(path);
-    if (type !== EXT4 && type !== TMPFS) {
+    // File systems that write elsewhere do not keep what was reserved.
+    if (type !== FileSystem.EXT4 && type !== FileSystem.TMPFS) {
       throw new TransportError(
         `Disk image ${path} cannot be mapped to be written: only ext4 and tmpfs are known to keep room for what is ` +
           'written to memory. Open it as a file, or read-only',
       );
     }
-    this.#allAtOnce = type === TMPFS;
+    this.#allAtOnce = type === FileSystem.TMPFS;
   }
 
   /** Takes over another size of the file. Throws TransportError when the file system has no room. */

@@ -84,8 +84,8 @@ describe('an opening that is aborted', () => {
       signal: aborter.signal,
       calls: {
         ...nodeFileCalls,
-        open: async (name, flags) => {
-          const fd = await nodeFileCalls.open(name, flags);
+        open: async (...asked) => {
+          const fd = await nodeFileCalls.open(...asked);
           aborter.abort(reason);
           return fd;
         },

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openFileDisk } from '../../../src/storage/file.ts';
+import { type FileDiskOptions, openFileDisk } from '../../../src/storage/file.ts';
 import {
   discardDisk,
   FaultyDisk,
@@ -16,6 +16,7 @@ import {
 } from '../../../src/storage/index.ts';
 import { openMappedDisk } from '../../../src/storage/mapped.ts';
 import { openNbdDisk } from '../../../src/storage/nbd.ts';
+import { directPlace } from './direct-places.ts';
 import { contentsOf, type DiskUnderTest, expectSame, pattern, runSteps, seed, steps } from './disk-model.ts';
 import { mappablePlaces } from './mappable-places.ts';
 import { TestNbdServer } from './nbd/nbd-server.ts';
@@ -33,11 +34,18 @@ async function memory(): Promise<DiskUnderTest> {
   return { disk, resize: (sectors) => disk.resize(sectors), dispose: () => disk.close() };
 }
 
-async function file(): Promise<DiskUnderTest> {
-  const path = folder.path('disk.img');
+async function file(options: FileDiskOptions = {}, { path: within } = folder): Promise<DiskUnderTest> {
+  const path = within('disk.img');
   writeFileSync(path, contents);
-  const disk = await openFileDisk(path);
+  const disk = await openFileDisk(path, options);
   return { disk, resize: (sectors) => disk.resize(sectors), dispose: () => disk.close() };
+}
+
+/** None where no file system of this machine allows it. */
+function direct(): Readonly<Record<string, () => Promise<DiskUnderTest>>> {
+  if (directPlace === undefined) return {};
+  const there = temporaryFolder(directPlace);
+  return { 'a file past the page cache': () => file({ access: 'direct' }, there) };
 }
 
 function mapped(place: string): () => Promise<DiskUnderTest> {
@@ -82,7 +90,8 @@ async function simple(): Promise<DiskUnderTest> {
 
 const kinds: Readonly<Record<string, () => Promise<DiskUnderTest>>> = {
   'a disk in memory': memory,
-  'a file': file,
+  'a file': () => file(),
+  ...direct(),
   ...Object.fromEntries(mappablePlaces.map(({ name, place }) => [`a mapped file on ${name}`, mapped(place)])),
   'an export of an NBD server': () => nbd(false),
   'an export of an NBD server with structured replies': () => nbd(true),

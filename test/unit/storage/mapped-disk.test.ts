@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { StateError, TransportError } from '../../../src/spec/fault.ts';
@@ -11,6 +11,7 @@ import { type FileCalls, nodeFileCalls } from '../../../src/storage/node/file-ca
 import { openFds } from '../unix/open-fds.ts';
 import { expectSame, pattern } from './disk-model.ts';
 import { mappablePlaces } from './mappable-places.ts';
+import { mounted } from './mounted.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const MIB = 1 << 20;
@@ -174,29 +175,9 @@ describe.each(ext4)('a sparse mapped file on $name', ({ place }) => {
   });
 });
 
-/** Mounts a small file system for this test; undefined, and the reason printed, where that is not allowed. */
-function mounted(kind: 'ext4' | 'tmpfs' | 'ramfs'): string | undefined {
-  const point = anywhere.path(`mounted-${kind}`);
-  mkdirSync(point);
-  const image = anywhere.path('file system');
-  const commands =
-    kind === 'ext4'
-      ? [
-          ['mkfs.ext4', '-q', '-O', '^has_journal', emptyImage(image, 8 * MIB)],
-          ['mount', '-o', 'loop', image, point],
-        ]
-      : [['mount', '-t', kind, '-o', 'size=8m', 'none', point]];
-  if (commands.some(([program, ...args]) => spawnSync(program!, args).status !== 0)) {
-    console.warn(`skipped: ${kind} cannot be mounted here`);
-    return undefined;
-  }
-  onTestFinished(() => void spawnSync('umount', [point]));
-  return point;
-}
-
 describe('on a file system that is full', () => {
   it('of ext4 a write that needs room fails, and all else goes on', async ({ skip }) => {
-    const point = mounted('ext4') ?? skip();
+    const point = mounted('ext4', anywhere) ?? skip();
     const disk = await openMappedDisk(emptyImage(`${point}/disk.img`, 4 * MIB));
     await writeDisk(disk, 0, pattern(MIB, 1));
     spawnSync('dd', ['if=/dev/zero', `of=${point}/filler`, 'bs=4096']);
@@ -210,7 +191,7 @@ describe('on a file system that is full', () => {
   });
 
   it('of tmpfs the disk has its room already, and cannot be made larger', async ({ skip }) => {
-    const point = mounted('tmpfs') ?? skip();
+    const point = mounted('tmpfs', anywhere) ?? skip();
     const disk = await openMappedDisk(emptyImage(`${point}/disk.img`, 4 * MIB));
     spawnSync('dd', ['if=/dev/zero', `of=${point}/filler`, 'bs=4096']);
     await writeDisk(disk, 2 * MIB, pattern(MIB, 2));
@@ -234,7 +215,7 @@ describe.each(mappablePlaces.filter(({ name }) => name === 'tmpfs'))('a sparse f
 
 describe('on a file system that is not known to keep room', () => {
   it('an image is mapped to be read, not to be written', async ({ skip }) => {
-    const path = emptyImage(`${mounted('ramfs') ?? skip()}/disk.img`, MIB);
+    const path = emptyImage(`${mounted('ramfs', anywhere) ?? skip()}/disk.img`, MIB);
     await expect(openMappedDisk(path)).rejects.toThrow('cannot be mapped to be written');
     const disk = await openMappedDisk(path, { readOnly: true });
     expectSame(await readDisk(disk, 0, 4096), new Uint8Array(4096), 'what is read');
