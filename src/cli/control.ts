@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { writeFileAtomically } from '../machine/atomic-file.ts';
 import { TransportError } from '../spec/fault.ts';
-import { fileName } from './guest-options.ts';
+import { fileName } from './argument.ts';
 import { requireReplaceable } from './output-file.ts';
 import { type JsonTarget, writeReport } from './report.ts';
 import { control } from './serve/control-socket.ts';

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ModulesUnavailable } from '../machine/suspend-modules.ts';
+import { fileName, wholeNumber } from './argument.ts';
 import { guestDemo, isGuestClean, isLinuxClean, linuxDemo } from './demo/guest-demo.ts';
 import type { GuestReport, LinuxReport } from './demo/guest-report.ts';
 import { isClean, type LoopbackReport } from './demo/loopback-report.ts';
@@ -7,7 +8,7 @@ import { type LoopbackOptions, runInThread } from './demo/loopback-thread.ts';
 import { runInWorker } from './demo/loopback-worker.ts';
 import { guestTable, linuxTable, loopbackTable } from './demo/tables.ts';
 import { ExitCode } from './exit-code.ts';
-import { addGuestOptions, fileName, findGuestFiles, type GuestOptions, wholeNumber } from './guest-options.ts';
+import { addGuestOptions, findGuestFiles, type GuestOptions } from './guest-options.ts';
 import { requireWritable } from './output-file.ts';
 import { withProgress } from './progress.ts';
 import { type JsonTarget, writeReport } from './report.ts';

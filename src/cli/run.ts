@@ -2,18 +2,12 @@ import type { Command } from 'commander';
 import { Computer, type ComputerDisk } from '../machine/computer.ts';
 import { TransportError } from '../spec/fault.ts';
 import { Status } from '../spec/status.ts';
+import { fileName, wholeNumber } from './argument.ts';
 import { attachConsole } from './console.ts';
 import { collectDisk } from './disk-option.ts';
 import { ExitCode } from './exit-code.ts';
 import { watchGuestEnd } from './guest-end.ts';
-import {
-  addGuestOptions,
-  addSuspendOption,
-  fileName,
-  findGuestFiles,
-  type GuestOptions,
-  wholeNumber,
-} from './guest-options.ts';
+import { addGuestOptions, addSuspendOption, findGuestFiles, type GuestOptions } from './guest-options.ts';
 import { requireReplaceable, requireWritable } from './output-file.ts';
 import { withProgress } from './progress.ts';
 import { type JsonTarget, writeReport } from './report.ts';

@@ -1,12 +1,10 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { parseNbdUri } from '../storage/nbd/uri.ts';
+import { isNbdUri, parseNbdUri } from '../storage/nbd/uri.ts';
+import { fileName, wholeNumber } from './argument.ts';
 import { ExitCode } from './exit-code.ts';
-import { fileName, wholeNumber } from './guest-options.ts';
-import { serveControl } from './serve/control-socket.ts';
 import { type Protocol, serveDisk } from './serve/disk-server.ts';
-import { serveMetrics } from './serve/metrics.ts';
-import { type ImageAccess, isNbdUri } from './serve/open-disk.ts';
+import type { ImageAccess } from './serve/open-disk.ts';
 
 interface ServeBlockOptions {
   readonly image: string;
@@ -121,8 +119,14 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
   const disk = await serveDisk({ ...served, onEvent: log, onLost });
   const closers: { close(): unknown }[] = [disk];
   try {
-    if (options.control !== undefined) closers.push(await serveControl(resolve(options.control), disk));
-    if (options.metrics !== undefined) closers.push(await serveMetrics(options.metrics, disk));
+    if (options.control !== undefined) {
+      const { serveControl } = await import('./serve/control-socket.ts');
+      closers.push(await serveControl(resolve(options.control), disk));
+    }
+    if (options.metrics !== undefined) {
+      const { serveMetrics } = await import('./serve/metrics.ts');
+      closers.push(await serveMetrics(options.metrics, disk));
+    }
     const found = (await disk.status()).disk;
     log('listening', {
       ...{ protocol, socket, image, bytes: found.bytes, readOnly: found.readOnly, access, queues },

@@ -4,7 +4,7 @@ import { GuestAllocator } from '../../memory/allocator.ts';
 import type { TraceTransport } from '../../monitor/trace.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { Feature, type FeatureSet } from '../../spec/features.ts';
-import { fileName } from '../guest-options.ts';
+import { fileName } from '../argument.ts';
 import { makeBench } from './bench.ts';
 import { deviceCases, runDeviceCase } from './device-cases.ts';
 import { addCheckOptions, type CaseOptions, check, RINGS } from './ends.ts';

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { OnProgress } from '../../machine/progress.ts';
 import type { Role, TextVersion } from '../../monitor/trace.ts';
 import { Feature } from '../../spec/features.ts';
-import { fileName } from '../guest-options.ts';
+import { fileName } from '../argument.ts';
 import { withProgress } from '../progress.ts';
 import { type OutputOptions, prepareOutput, writeCheck } from './output.ts';
 import { type CheckReport, type NamedCase, runCases } from './run-cases.ts';

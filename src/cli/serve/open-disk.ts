@@ -1,9 +1,8 @@
 import { BlockDevice } from '../../devices/block/device.ts';
 import type { Disk } from '../../devices/block/disk.ts';
 import { StateError } from '../../spec/fault.ts';
-import { openFileDisk } from '../../storage/file.ts';
-import { openMappedDisk } from '../../storage/mapped.ts';
-import { type NbdEvent, openNbdDisk } from '../../storage/nbd.ts';
+import { isNbdUri } from '../../storage/nbd/uri.ts';
+import type { NbdEvent } from '../../storage/nbd.ts';
 import { CountedDisk, type DiskCounts } from './counted-disk.ts';
 import { DiskErrors } from './disk-errors.ts';
 
@@ -42,11 +41,6 @@ export interface DiskState {
 /** Something that is worth a line in a log. */
 export type ImageEvent = { readonly event: string } & Readonly<Record<string, unknown>>;
 
-/** Whether `--image` names an NBD server instead of a file. */
-export function isNbdUri(image: string): boolean {
-  return /^nbds?(\+\w+)?:/.test(image);
-}
-
 /** Opens what `--image` names. Throws TransportError, RangeError for what is no address of a server. */
 export async function openImage(options: ImageOptions, onEvent: (event: ImageEvent) => void): Promise<ServedImage> {
   const { disk, resize } = await openDisk(options, onEvent);
@@ -67,6 +61,7 @@ export async function openImage(options: ImageOptions, onEvent: (event: ImageEve
   };
 }
 
+/** Only what is used is loaded. */
 async function openDisk(
   { image, readOnly, access, shared }: ImageOptions,
   onEvent: (event: ImageEvent) => void,
@@ -77,11 +72,12 @@ async function openDisk(
         new StateError(`${image} is resized by its server: what it has when it is connected is taken over`),
       );
     const tell = ({ kind, ...details }: NbdEvent): void => onEvent({ event: `nbd-${kind}`, ...details });
+    const { openNbdDisk } = await import('../../storage/nbd.ts');
     return { disk: await openNbdDisk(image, { readOnly, onEvent: tell }), resize };
   }
   const locking = shared ? 'shared' : 'required';
   const disk = await (access === 'mapped'
-    ? openMappedDisk(image, { readOnly, locking })
-    : openFileDisk(image, { readOnly, access, locking }));
+    ? (await import('../../storage/mapped.ts')).openMappedDisk(image, { readOnly, locking })
+    : (await import('../../storage/file.ts')).openFileDisk(image, { readOnly, access, locking }));
   return { disk, resize: (bytes) => disk.resize(bytes / SECTOR_BYTES) };
 }

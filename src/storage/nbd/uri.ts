@@ -9,6 +9,11 @@ export interface NbdAddress {
   readonly text: string;
 }
 
+/** Whether a text is meant as the address of a server, and not as the path of a file. */
+export function isNbdUri(text: string): boolean {
+  return /^nbds?(\+\w+)?:/.test(text);
+}
+
 /** `nbd://host:port/export` or `nbd+unix:///export?socket=PATH`. Throws RangeError that says what is wrong. */
 export function parseNbdUri(text: string): NbdAddress {
   const uri = URL.canParse(text) ? new URL(text) : undefined;

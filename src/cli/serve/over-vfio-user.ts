@@ -1,0 +1,65 @@
+import { Device } from '../../device/device.ts';
+import { serveVfioUser, type VfioUserEvent } from '../../hosts/vfio-user/server.ts';
+import { GuestMemory } from '../../memory/guest-memory.ts';
+import { Feature } from '../../spec/features.ts';
+import { describeStatus } from '../../spec/status.ts';
+import { PciDevice } from '../../transports/pci/device.ts';
+import type { DiskServer, DiskServerOptions } from './disk-server.ts';
+import { openImage } from './open-disk.ts';
+
+const CLOSE_LIMIT_MS = 5000;
+
+export async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer> {
+  const { socket, image, queues, onEvent } = options;
+  const served = await openImage(options, ({ event, ...details }) => onEvent(event, details));
+  const memory = new GuestMemory();
+  const device = new Device(served.type, memory, { offer: [Feature.RING_PACKED] });
+  const fn = new PciDevice(device, { vectors: 1 + queues });
+  const counts = { kicks: 0, interrupts: 0 };
+  device.observer = {
+    kicked: () => counts.kicks++,
+    usedNotified: () => counts.interrupts++,
+    failed: (error) => onEvent('failed', { reason: error.message }),
+  };
+  const server = await Promise.resolve()
+    .then(() => serveVfioUser({ path: socket, function: fn, memory, onEvent: (event) => tell(event, onEvent) }))
+    .catch(async (error: unknown) => {
+      await served.close();
+      throw error;
+    });
+  return {
+    status: async () => {
+      const { connected, sessions, mappedBytes } = server.status;
+      return {
+        ...{ protocol: options.protocol, socket, image, connected, sessions },
+        status: describeStatus(device.status),
+        paused: device.paused,
+        failure: device.failure?.message ?? null,
+        inFlight: device.inFlight,
+        ...counts,
+        memoryBytes: mappedBytes,
+        disk: served.disk(),
+      };
+    },
+    pause: () => device.pause(),
+    continue: async () => device.continue(),
+    save: async () => fn.save(),
+    restore: async (state) => fn.restore(state),
+    resize: (bytes) => served.resize(bytes),
+    close: async () => {
+      try {
+        // What is in processing ends in the guest's sight, as over vhost-user.
+        if (!device.paused) await device.pause(CLOSE_LIMIT_MS);
+      } finally {
+        await server.close();
+        await served.close();
+      }
+    },
+  };
+}
+
+function tell(event: VfioUserEvent, onEvent: DiskServerOptions['onEvent']): void {
+  if (event.kind === 'disconnected') onEvent(event.kind, { reason: event.error?.message ?? 'closed by the client' });
+  else if (event.kind === 'refused') onEvent(event.kind, { reason: event.reason });
+  else onEvent(event.kind);
+}
