@@ -84,11 +84,17 @@ export function placeOf({ queue, size, descriptor, driver, device }: QueueEnable
   return { queue, size, descriptor, driver, device };
 }
 
-/** The 16 bits at an address, if a write covers them. */
-export function u16Written({ address, access, bytes }: MemoryAccess, at: number): number | undefined {
-  if (access !== 'write' || bytes === undefined || at < address || at + 2 > address + bytes.length / 2)
-    return undefined;
-  const byte = (n: number): number =>
-    Number.parseInt(bytes.slice(2 * (at - address + n), 2 * (at - address + n) + 2), 16);
-  return byte(0) + byte(1) * 0x100;
+/** The 16 bits at an address after a write to either of their bytes: a recorder may show only those that have changed. */
+export function u16Written(
+  before: RingMemory,
+  { address, access, bytes }: MemoryAccess,
+  at: number,
+): number | undefined {
+  if (access !== 'write' || bytes === undefined) return undefined;
+  if (at + 2 <= address || at >= address + bytes.length / 2) return undefined;
+  const byte = (here: number): number => {
+    const written = bytes.slice(2 * (here - address), 2 * (here - address) + 2);
+    return here < address || written === '' ? before.u8(here) : Number.parseInt(written, 16);
+  };
+  return byte(at) + byte(at + 1) * 0x100;
 }

@@ -39,7 +39,7 @@ function watch({ session }: Findings, side: Side, by: Suppression, watcher: Watc
       const place = splitPlace(session, event.queue);
       if (place === undefined || session.has(Feature.EVENT_IDX) !== (by === 'event index')) return;
       const fields = fieldsOf(place);
-      const now = u16Written(event, fields[side.index]);
+      const now = u16Written(session.memory, event, fields[side.index]);
       const before = session.memory.u16(fields[side.index]);
       if (now === undefined || now === before) return;
       const isWanted =

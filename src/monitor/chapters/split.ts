@@ -37,7 +37,7 @@ function flagsRule(
       memory: (event) => {
         const place = splitPlace(session, event.queue);
         if (place === undefined || session.has(Feature.EVENT_IDX) !== (eventIdx === 'with')) return;
-        const flags = u16Written(event, fieldsOf(place)[field]);
+        const flags = u16Written(session.memory, event, fieldsOf(place)[field]);
         if (flags === undefined) return;
         if (flags <= (eventIdx === 'with' ? 0 : 1)) passed();
         else failed(`the flags are ${flags}`);
@@ -253,7 +253,7 @@ export const split: readonly Requirement[] = [
         const place = splitPlace(session, event.queue);
         if (place === undefined) return;
         const { availableIndex } = fieldsOf(place);
-        const now = u16Written(event, availableIndex);
+        const now = u16Written(session.memory, event, availableIndex);
         const before = session.memory.u16(availableIndex);
         if (now === undefined || now === before) return;
         if (((now - before) & 0xffff) <= place.size) passed();
