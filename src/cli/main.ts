@@ -61,7 +61,14 @@ try {
     process.exitCode = ExitCode.FAILED;
   }
 }
-// What was written to a pipe may still be on its way: a long table was cut off at 64 KiB.
-await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
+await Promise.all([process.stdout, process.stderr].map(written));
 // An emulator that was destroyed may leave a timer behind, which would hold the process.
 process.exit();
+
+/** A pipe takes 64 KiB at once; more waits for its reader, and an end of this process would cut it off. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.errored !== null) resolve();
+    else stream.write('', () => resolve());
+  });
+}

@@ -7,7 +7,7 @@ import { formatLine } from '../../src/monitor/trace-format.ts';
 import { readJunit } from '../support/junit-xml.ts';
 import { goesOn, header, kick, resumes, suspends, write } from '../support/trace-events.ts';
 import { keepVerdicts } from '../support/verdicts.ts';
-import { virtio, workFolder } from './virtio.ts';
+import { program, Running, virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
 
@@ -70,6 +70,24 @@ describe('virtio check trace', () => {
     expect(noTrace).toMatchObject({ code: 1, stdout: '' });
     expect(noTrace.stderr).toContain('none.txt is no trace: line 1: a trace begins with a header');
     expect((await virtio(['check', 'trace', folder.path('missing')])).stderr).toContain('cannot read the trace');
+  });
+
+  it('is read to its end by whoever is slow', async () => {
+    const lines = Array.from({ length: 2000 }, () => '{"kind":"dance"}');
+    const file = traceFile('long.jsonl', goesOn(), lines);
+    const slowly = new Running('sh', [
+      '-c',
+      '"$0" "$@" | (sleep 2; cat)',
+      process.execPath,
+      program,
+      'check',
+      'trace',
+      file,
+    ]);
+    const { stdout, stderr } = await slowly.ended;
+    expect(stderr).toBe('');
+    expect(stdout.length).toBeGreaterThan(100_000);
+    expect(stdout).toMatch(/^2003 lines, judged by VIRTIO 1\.4: /m);
   });
 
   it('refuses a command line that makes no sense', async () => {
