@@ -9,7 +9,8 @@ const LOOK_EVERY_MS = 1;
 
 /**
  * MSI-X messages of QEMU's devices, in a page of the guest's memory. A message is a write like any other; in the place where
- * processors take them nobody could see it, but in memory it is found by looking.
+ * processors take them nobody could see it, but in memory it is found by looking: now and then, and whenever a register was
+ * answered, for on PCI no answer overtakes a message.
  */
 export class MessagePage implements PciMessages {
   readonly #address: number;
@@ -33,18 +34,18 @@ export class MessagePage implements PciMessages {
   messageFor(_vector: number, handler: () => void): PciMessage {
     if (this.#handlers.length === this.#words.length) throw new RangeError('the page has no room for another message');
     const word = this.#handlers.push(handler) - 1;
-    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS);
+    this.#timer ??= setInterval(() => this.look(), LOOK_EVERY_MS);
     return { address: this.#address + WORD_BYTES * word, data: ARRIVED };
+  }
+
+  /** A message that comes while its handler is at work is there the next time. */
+  look(): void {
+    for (const [word, handler] of this.#handlers.entries()) {
+      if (Atomics.exchange(this.#words, word, 0) === ARRIVED) handler();
+    }
   }
 
   close(): void {
     clearInterval(this.#timer);
-  }
-
-  /** A message that comes while its handler is at work is there the next time. */
-  #look(): void {
-    for (const [word, handler] of this.#handlers.entries()) {
-      if (Atomics.exchange(this.#words, word, 0) === ARRIVED) handler();
-    }
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pid } from 'node:process';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { LevelInterrupts } from './level-interrupts.ts';
@@ -22,9 +23,14 @@ export interface QemuOptions {
   readonly memoryBytes?: number;
   /** Address of a page of the guest's memory, of nobody else's, for MSI-X messages. Without one devices have INTx alone. */
   readonly messagePage?: number;
-  /** `qemu-system-x86_64` on PATH by default. */
+  /** `QEMU` by default. */
   readonly program?: string;
+  /** When it is aborted QEMU is killed, and nothing of it is left: for a process that has to end at once. */
+  readonly signal?: AbortSignal;
 }
+
+/** On PATH. */
+export const QEMU = 'qemu-system-x86_64';
 
 const MACHINES = {
   q35: 'q35,memory-backend=memory',
@@ -39,6 +45,7 @@ const HLT = 0xf4;
 const BIOS_BYTES = 64 << 10;
 
 const START_LIMIT_MS = 30_000;
+
 /**
  * A QEMU whose devices are driven from here: no guest runs in it, registers are reached through its qtest socket, and
  * `memory` is the guest's memory itself, mapped by both processes.
@@ -61,12 +68,17 @@ export class Qemu {
     this.memory = new GuestMemory();
     this.memory.add(0, shared.bytes, { shared: true });
     this.#interrupts = new LevelInterrupts(qtest);
-    this.#messages = messagePage === undefined ? undefined : new MessagePage(this.memory, messagePage);
+    const messages = messagePage === undefined ? undefined : new MessagePage(this.memory, messagePage);
+    this.#messages = messages;
+    qtest.onAnswer = () => messages?.look();
   }
 
   /** Rejects with TransportError that repeats what QEMU said when it does not start. */
   static async start(options: QemuOptions): Promise<Qemu> {
-    const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'virtio-qtest-'));
+    const { signal } = options;
+    const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `virtio-qtest-${pid}-`));
+    const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
+    signal?.addEventListener('abort', removeFolder);
     const server = createServer();
     let shared: SharedMemory | undefined;
     let process: QemuProcess | undefined;
@@ -75,7 +87,7 @@ export class Qemu {
       shared = createSharedMemory(join(folder, 'memory'), memoryBytes);
       writeFileSync(join(folder, 'bios'), new Uint8Array(BIOS_BYTES).fill(HLT));
       await once(server.listen(join(folder, 'qtest')), 'listening');
-      process = new QemuProcess(options.program ?? 'qemu-system-x86_64', commandLine(options, folder, memoryBytes));
+      process = new QemuProcess(options.program ?? QEMU, commandLine(options, folder, memoryBytes), signal);
       const qtest = new QtestSocket(await unlessEnded(process, connection(server)));
       const qemu = new Qemu(qtest, process, shared, options.messagePage);
       // QEMU connects before it looks at its devices, and answers when it has them.
@@ -88,7 +100,8 @@ export class Qemu {
     } finally {
       server.close();
       // Both have what they need open.
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder();
+      signal?.removeEventListener('abort', removeFolder);
     }
   }
 

@@ -19,6 +19,8 @@ interface Pending {
 export class QtestSocket {
   /** An intercepted interrupt line has changed. */
   onInterruptLine: ((line: number, asserted: boolean) => void) | undefined;
+  /** QEMU has answered, and nobody was told of it yet: what its devices have written before is in memory. */
+  onAnswer: (() => void) | undefined;
   readonly #socket: Socket;
   readonly #pending: Pending[] = [];
   #received = '';
@@ -103,6 +105,7 @@ export class QtestSocket {
       this.onInterruptLine?.(Number(interrupt[2]), interrupt[1] === 'raise');
       return;
     }
+    this.onAnswer?.();
     const first = this.#pending.shift();
     if (first === undefined) this.#end(`QEMU sent ${JSON.stringify(line)}, which answers nothing`);
     else if (line === 'OK' || line.startsWith('OK ')) first.resolve(line.slice(3));

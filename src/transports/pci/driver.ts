@@ -14,7 +14,7 @@ export interface PciAccess {
   writeConfig(offset: number, width: AccessWidth, value: number): Later<void>;
   readBar(bar: number, offset: number, width: AccessWidth): Later<number>;
   writeBar(bar: number, offset: number, width: AccessWidth, value: number): Later<void>;
-  /** Set by the transport; called when INTx is asserted. */
+  /** Set by the transport, but for MSI-X; called when INTx is asserted. */
   onInterrupt: (() => void) | undefined;
   /** Set by the transport; called when the function cannot be reached any more. */
   onLost?: ((error: Error) => void) | undefined;
@@ -52,11 +52,12 @@ export class PciDriverTransport implements DriverTransport {
     this.#structures = found.structures;
     this.#sharedMemory = found.sharedMemory;
     this.#vectors = vectors;
-    if (vectors !== undefined) {
+    // With MSI-X a line is somebody else's.
+    if (vectors === undefined) access.onInterrupt = () => this.#interrupt();
+    else {
       vectors.onUsedBuffer = () => this.onUsedBuffer?.();
       vectors.onConfigChange = () => this.onConfigChange?.();
     }
-    access.onInterrupt = () => this.#interrupt();
     access.onLost = (error) => this.onLost?.(error);
   }
 
