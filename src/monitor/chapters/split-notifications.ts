@@ -174,7 +174,7 @@ export const splitNotifications: readonly Requirement[] = [
         memory: (event) => {
           const place = splitPlace(session, event.queue);
           if (place === undefined || !fresh.has(event.queue)) return;
-          const flags = u16Written(event, fieldsOf(place).usedFlags) ?? 0;
+          const flags = u16Written(session.memory, event, fieldsOf(place).usedFlags) ?? 0;
           const isEarly = session.driver === 'initializing';
           if (isEarly && flags === 0) return;
           if (isEarly) failed(`the used flags are ${flags} before the device may write them`);
