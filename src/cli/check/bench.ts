@@ -1,30 +1,19 @@
-import { systemClock } from '../../device/clock.ts';
+import { type Clock, systemClock } from '../../device/clock.ts';
 import { Device } from '../../device/device.ts';
 import type { DeviceOptions } from '../../device/device-options.ts';
 import { BlockDevice } from '../../devices/block/device.ts';
 import { SECTOR_BYTES } from '../../devices/block/layout.ts';
-import type { DriverTransport } from '../../driver/transport.ts';
-import { DirectTransport } from '../../hosts/loopback/direct.ts';
-import { MmioLoopback } from '../../hosts/loopback/mmio.ts';
-import { PciLoopback } from '../../hosts/loopback/pci.ts';
 import { GuestAllocator } from '../../memory/allocator.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import type { TraceTransport } from '../../monitor/trace.ts';
-import { recordDevice, recordedType, recordRings } from '../../record/device.ts';
+import { recordDevice, recordedType } from '../../record/device.ts';
 import { Recorder, TraceLines } from '../../record/recorder.ts';
 import { SeenMemory } from '../../record/seen-memory.ts';
-import { placesOf, recordedMmio, recordedPci, recordedTransport } from '../../record/transports.ts';
 import { FaultyDisk } from '../../storage/faulty-disk.ts';
 import { MemoryDisk } from '../../storage/memory-disk.ts';
-import { MmioDevice } from '../../transports/mmio/device.ts';
-import { MmioDriverTransport } from '../../transports/mmio/driver.ts';
-import { memoryLayout, PciDevice } from '../../transports/pci/device.ts';
-import { PciDriverTransport } from '../../transports/pci/driver.ts';
-import type { DriverBench } from './driver-case.ts';
+import { connect } from './bench-ways.ts';
 import type { DriverPlace } from './hand-driver.ts';
-import { VariedDevice } from './varied-device.ts';
-import { recordVariedFunction } from './varied-function.ts';
-import { type WaitingKind, waitingType } from './waiting-types.ts';
+import { type WaitingKind, type WaitingType, waitingType } from './waiting-types.ts';
 
 const MEMORY_BYTES = 1 << 20;
 const FIRST_FREE = 0x1000;
@@ -39,56 +28,139 @@ export function byteOf(sector: number): number {
   return (sector * 37 + 11) & 0xff;
 }
 
+export interface BenchOptions {
+  readonly way: TraceTransport;
+  readonly device?: DeviceOptions;
+  /** A block device with two queues, if not said. */
+  readonly type?: WaitingKind | undefined;
+  /** MSI-X vectors, over PCI. Without any there is INTx. */
+  readonly vectors?: number;
+  /** Bits that the driver never accepts. */
+  readonly declined?: readonly number[];
+  readonly clock?: Clock;
+  /** Makes the device, if it is to be another than ours. */
+  readonly make?: (...of: ConstructorParameters<typeof Device>) => Device;
+}
+
 /** A device of ours, a way to it, and a recorder between the two. Each case has one of its own. */
 export interface Bench extends DriverPlace {
+  /** The one that is connected now. */
   readonly device: Device;
-  /** What is behind the device: requests are held here, and the disk is resized. */
+  /** What is behind the device: requests are held here. */
   readonly disk: FaultyDisk;
   resize(sectors: number): void;
+  /** Something that the configuration of a type of device other than block says has changed. */
+  change(): void;
   /** What a resume fails with from now on; undefined: nothing. */
   refuseToWake(reason: Error | undefined): void;
+  /** From now on a resume takes until the result is called. */
+  delayWake(): () => void;
   /** Something comes that buffers wait for. To a block device nothing does. */
   arrive(): void;
+  /** The device is saved, and goes on in another one. It has to be at rest. */
+  move(): void;
   readonly trace: readonly string[];
 }
 
-/** A block device that does not come back from a suspend when it is told so. */
-class RefusingBlock extends BlockDevice {
-  refusal: Error | undefined;
+/** A block device that comes back from a suspend as it is told to. */
+class SteeredBlock extends BlockDevice {
+  readonly #wake: () => void | Promise<void>;
 
-  wake(): void {
+  constructor(disk: FaultyDisk, wake: () => void | Promise<void>) {
+    super(disk, { queues: 2 });
+    this.#wake = wake;
+  }
+
+  wake(): void | Promise<void> {
+    return this.#wake();
+  }
+}
+
+/** Whether a resume succeeds, and when. */
+class Wake {
+  refusal: Error | undefined;
+  #delay: Promise<void> | undefined;
+
+  /** Until the result is called. */
+  delay(): () => void {
+    let end = (): void => {};
+    this.#delay = new Promise((resolve) => {
+      end = resolve;
+    });
+    return () => {
+      this.#delay = undefined;
+      end();
+    };
+  }
+
+  now(): void | Promise<void> {
     if (this.refusal !== undefined) throw this.refusal;
+    return this.#delay;
   }
 }
 
 /** For a device under test: everything that it shows and tells is recorded. */
-export async function makeBench(way: TraceTransport, options: DeviceOptions = {}, kind?: WaitingKind): Promise<Bench> {
-  const parts = makeParts(way, options, kind);
-  const transport = await connect(parts.recorder, parts.device, way);
-  recordDevice(parts.recorder, parts.device, parts.seen);
-  return { ...parts, transport };
+export async function makeBench(options: BenchOptions): Promise<Bench> {
+  const { way, type: kind, vectors = 0, declined = [], clock = systemClock, make = makeDevice } = options;
+  const behind = makeBehind();
+  const wake = new Wake();
+  const typeNow = (): WaitingType => (kind === undefined ? blockType(behind.disk, wake) : waitingType(kind));
+  let type = typeNow();
+  const lines = new TraceLines();
+  const recorder = new Recorder({ transport: way, device: type.type.deviceId }, lines, clock);
+  const deviceIn = (memory: SeenMemory): Device =>
+    make(recordedType(recorder, type.type), memory, { suspendLimitMs: SUSPEND_LIMIT_MS, clock, ...options.device });
+  const seen = new SeenMemory(behind.memory);
+  let device = deviceIn(seen);
+  const { transport, registers, move } = await connect(recorder, device, way, vectors);
+  const recording = recordDevice(recorder, device, seen);
+  return {
+    ...behind,
+    transport,
+    registers,
+    clock,
+    declined,
+    look: () => recorder.look?.(),
+    unseen: (action) => unseen(recorder, action),
+    get device() {
+      return device;
+    },
+    change: () => type.change(),
+    arrive: () => type.arrive(),
+    refuseToWake: (reason) => {
+      wake.refusal = reason;
+    },
+    delayWake: () => wake.delay(),
+    move: () => {
+      type = typeNow();
+      const nextSeen = new SeenMemory(behind.memory);
+      const next = deviceIn(nextSeen);
+      recording.goOnIn(next, nextSeen);
+      move(next);
+      device = next;
+    },
+    trace: lines.lines,
+  };
 }
 
-/** For a driver under test, whose device is varied: what the driver sees is what counts. */
-export async function makeVariedBench(
-  way: 'direct' | 'pci',
-  options: DeviceOptions = {},
-): Promise<Bench & DriverBench> {
-  const parts = makeParts(way, options);
-  const { recorder, device, memory } = parts;
-  if (way === 'pci') {
-    const { varied, pci } = recordVariedFunction(recorder, device, memory);
-    const transport = await PciDriverTransport.open(new PciLoopback(pci));
-    return { ...parts, transport, varied: varied.variation, notifyForNothing: () => varied.notifyForNothing() };
+/** Does something that a recorder does not see of the queues, if they are as before at its end. */
+export async function unseen<T>(recorder: Recorder, action: () => Promise<T>): Promise<T> {
+  const { look } = recorder;
+  recorder.look = undefined;
+  try {
+    return await action();
+  } finally {
+    recorder.look = look;
   }
-  const varied = new VariedDevice(new DirectTransport(device));
-  varied.onInterrupt = (cause) => recorder.event({ kind: 'interrupt', cause });
-  const transport = recordedTransport(recorder, varied);
-  recordRings(recorder, device, memory);
-  return { ...parts, transport, varied: varied.variation, notifyForNothing: () => varied.notifyForNothing() };
 }
 
-/** A disk with sectors that can be told from each other. */
+/** What every bench has: memory, and a disk with sectors that can be told from each other. */
+export function makeBehind(): Pick<Bench, 'memory' | 'allocator' | 'disk' | 'resize' | 'isSector'> {
+  const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
+  const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
+  return { memory, allocator, isSector, ...makeDisk() };
+}
+
 export function makeDisk(): { readonly disk: FaultyDisk; resize(sectors: number): void } {
   const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
   for (let sector = 0; sector < SECTORS; sector++) {
@@ -98,36 +170,15 @@ export function makeDisk(): { readonly disk: FaultyDisk; resize(sectors: number)
   return { disk: new FaultyDisk(memoryDisk), resize: (sectors) => memoryDisk.resize(sectors) };
 }
 
-function makeParts(
-  way: TraceTransport,
-  options: DeviceOptions,
-  kind?: WaitingKind,
-): Omit<Bench, 'transport'> & { readonly recorder: Recorder; readonly seen: SeenMemory } {
-  const memory = GuestMemory.over(new Uint8Array(MEMORY_BYTES));
-  const seen = new SeenMemory(memory);
-  const allocator = new GuestAllocator(memory, FIRST_FREE, MEMORY_BYTES - FIRST_FREE);
-  const { disk, resize } = makeDisk();
-  const lines = new TraceLines();
-  const block = new RefusingBlock(disk);
-  const { type, arrive } = kind === undefined ? { type: block, arrive: () => {} } : waitingType(kind);
-  const recorder = new Recorder({ transport: way, device: type.deviceId }, lines, systemClock);
-  const device = new Device(recordedType(recorder, type), seen, { suspendLimitMs: SUSPEND_LIMIT_MS, ...options });
-  const refuseToWake = (reason: Error | undefined): void => {
-    block.refusal = reason;
-  };
-  const place = { memory, allocator, declined: [], isSector, look: () => recorder.look?.() };
-  return { ...place, recorder, seen, device, disk, resize, refuseToWake, arrive, trace: lines.lines };
+function makeDevice(...of: ConstructorParameters<typeof Device>): Device {
+  return new Device(...of);
+}
+
+/** Nothing comes to a disk; it is changed by `resize`. */
+function blockType(disk: FaultyDisk, wake: Wake): WaitingType {
+  return { type: new SteeredBlock(disk, () => wake.now()), arrive: () => {}, change: () => {} };
 }
 
 function isSector(sector: number, bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === byteOf(sector));
-}
-
-async function connect(recorder: Recorder, device: Device, way: TraceTransport): Promise<DriverTransport> {
-  if (way === 'direct') return recordedTransport(recorder, new DirectTransport(device));
-  if (way === 'mmio') {
-    return (await MmioDriverTransport.open(recordedMmio(recorder, new MmioLoopback(new MmioDevice(device)))))!;
-  }
-  const bus = new PciLoopback(new PciDevice(device));
-  return PciDriverTransport.open(recordedPci(recorder, bus, placesOf(memoryLayout.structures)));
 }

@@ -1,9 +1,10 @@
 import { Status } from '../../spec/status.ts';
-import { awhile, type DeviceCase, expect, works } from './device-case.ts';
+import { expect } from './case-failed.ts';
+import { type DeviceCase, works } from './device-case.ts';
 
 const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
 
-/** What goes wrong behind a device that rests. */
+/** What goes wrong behind a device, or comes late. */
 export const failing: readonly DeviceCase[] = [
   {
     name: 'a device that fails at rest shows DEVICE_NEEDS_RESET, tells nobody, and does not run again',
@@ -15,11 +16,10 @@ export const failing: readonly DeviceCase[] = [
       const interrupts = driver.configInterrupts + driver.usedInterrupts;
       bench.device.fail(new Error('the disk is gone'));
       await driver.until('the failure', (status) => (status & DEVICE_NEEDS_RESET) !== 0);
-      await awhile();
+      await driver.stays(0x5b);
       expect(driver.configInterrupts + driver.usedInterrupts === interrupts, 'the failure is told at rest');
       await driver.write(0x5f);
-      await awhile();
-      expect(((await driver.status()) & DEVICE_NEEDS_RESET) !== 0, 'DEVICE_NEEDS_RESET is gone without a reset');
+      await driver.stays(0x5b);
       await driver.start();
       await works(driver);
     },
@@ -40,7 +40,7 @@ export const failing: readonly DeviceCase[] = [
         return failed;
       });
       expect((status & SUSPEND) !== 0, 'a failed resume looks like a resume');
-      await awhile();
+      await driver.stays(status);
       driver.collect();
       expect(driver.outstanding === 1, 'a device that failed uses buffers');
       bench.refuseToWake(undefined);
@@ -49,16 +49,39 @@ export const failing: readonly DeviceCase[] = [
     },
   },
   {
+    name: 'SUSPEND means nothing to a device that needs a reset',
+    requirements: ['status.device.bits', 'status.device.3'],
+    needs: ['failure'],
+    run: async (driver, bench) => {
+      await driver.start();
+      bench.device.fail(new Error('the disk is gone'));
+      await driver.until('the failure', (status) => (status & DEVICE_NEEDS_RESET) !== 0);
+      await driver.write(0x5f);
+      await driver.stays(0x4f);
+      await driver.start();
+      await works(driver);
+    },
+  },
+  {
     name: 'a reset while resuming is a reset: what comes late changes nothing',
     requirements: ['reset.device.1', 'reset.device.2'],
-    run: async (driver) => {
+    needs: ['slow wake'],
+    run: async (driver, bench) => {
       await driver.start();
       await driver.suspend();
       driver.offer(16, 17);
+      const wake = bench.delayWake();
       await driver.write(0x1f);
+      for (let n = 0; n < 10; n++) {
+        const pair = (await driver.status()) & (SUSPEND | DRIVER_OK);
+        expect(pair !== DRIVER_OK, 'the device runs before its back-end does');
+      }
+      const { queue } = driver;
       await driver.reset();
-      await awhile();
-      await driver.expectStatus(0);
+      const before = queue.bytes();
+      wake();
+      await driver.stays(0);
+      expect(before.equals(queue.bytes()), 'memory is written to after the reset');
       await driver.start();
       await works(driver);
     },

@@ -1,7 +1,9 @@
+import { DeviceId } from '../../spec/device-ids.ts';
 import { TransportError } from '../../spec/fault.ts';
 import { Feature, type FeatureSet, hasFeature } from '../../spec/features.ts';
 import { Status } from '../../spec/status.ts';
-import { type DeviceCase, expect, works } from './device-case.ts';
+import { expect } from './case-failed.ts';
+import { type DeviceCase, works } from './device-case.ts';
 import type { HandDriver } from './hand-driver.ts';
 
 const { DRIVER_OK, SUSPEND } = Status;
@@ -20,12 +22,16 @@ async function takesFeatures({ transport }: HandDriver, features: FeatureSet): P
 /** Before the device runs. */
 export const negotiation: readonly DeviceCase[] = [
   {
-    name: 'VIRTIO_F_SUSPEND is offered as bit 43, and reads back',
-    requirements: ['features.device.defined'],
+    name: 'VIRTIO_F_SUSPEND is offered as bit 43 and can be had; bit 42 is left to network devices',
+    requirements: ['features.device.defined', 'features.device.3'],
     features: [Feature.SUSPEND],
     run: async (driver) => {
       await driver.start();
       expect(hasFeature(driver.offered, Feature.SUSPEND), 'VIRTIO_F_SUSPEND is not offered');
+      const isNet = driver.transport.deviceId === DeviceId.NET;
+      expect(isNet || !hasFeature(driver.offered, 42), 'bit 42 is offered, which is none of this type of device');
+      await driver.suspend();
+      await driver.resume();
     },
   },
   {
@@ -35,6 +41,19 @@ export const negotiation: readonly DeviceCase[] = [
       await driver.start({ decline: [Feature.SUSPEND] });
       await driver.write(0x1f);
       await driver.expectStatus(0x0f);
+      await works(driver);
+    },
+  },
+  {
+    name: 'SUSPEND means nothing after a reset and a choice of features without it',
+    requirements: ['suspend.device.negotiated', 'reset.device.1'],
+    features: [Feature.SUSPEND],
+    run: async (driver) => {
+      await driver.start();
+      await driver.suspend();
+      await driver.start({ decline: [Feature.SUSPEND] });
+      await driver.write(0x1f);
+      await driver.stays(0x0f);
       await works(driver);
     },
   },
@@ -59,7 +78,7 @@ export const negotiation: readonly DeviceCase[] = [
     requirements: ['suspend.device.1'],
     run: async (driver) => {
       await driver.negotiate();
-      await driver.enableQueue();
+      await driver.enable(driver.queue);
       await driver.write(0x1f);
       await driver.expectStatus(0x0f);
       await works(driver);

@@ -1,6 +1,7 @@
 import { ProtocolError } from '../../spec/fault.ts';
 import { Feature, hasFeature } from '../../spec/features.ts';
-import { awhile, type DeviceCase, expect, works } from './device-case.ts';
+import { expect } from './case-failed.ts';
+import { type DeviceCase, works } from './device-case.ts';
 import type { HandDriver } from './hand-driver.ts';
 
 /** A seeded linear congruential sequence of numbers below `bound`. */
@@ -16,7 +17,7 @@ function numbers(seed: number): (bound: number) => number {
 async function sleepAndSuspend(driver: HandDriver, cycles: number): Promise<void> {
   const below = numbers(45);
   for (let cycle = 0; cycle < cycles; cycle++) {
-    driver.sendIfAsked(...Array.from({ length: 1 + below(4) }, () => below(64)));
+    driver.queue.sendIfAsked(...Array.from({ length: 1 + below(4) }, () => below(64)));
     if (below(2) === 0) await driver.finishByInterrupts();
     await driver.suspend();
     if (below(2) === 0 && driver.outstanding < 4) driver.offer(below(64));
@@ -25,9 +26,16 @@ async function sleepAndSuspend(driver: HandDriver, cycles: number): Promise<void
   }
 }
 
-/** A device at rest may leave registers of queues as they are, which its transport finds out. */
-function refusal(error: unknown): void {
-  if (!(error instanceof ProtocolError)) throw error;
+/** A device at rest may leave the registers of a queue as they are, which a transport finds out that reads the size back. */
+function leftAsItWas(error: unknown): void {
+  if (!(error instanceof ProtocolError && error.rule === 'pci.device.common.queue_size')) throw error;
+}
+
+/** What the registers of the device show of all its queues, and of one that there is not. */
+async function shownOf({ registers, queues }: HandDriver): Promise<string> {
+  const shown: unknown[] = [];
+  for (let index = 0; index <= queues.length; index++) shown.push(await registers!.queue(index));
+  return JSON.stringify(shown);
 }
 
 /** Queues over a suspend: their memory, their registers, their positions, and what kicks say of them. */
@@ -40,28 +48,23 @@ export const queues: readonly DeviceCase[] = [
       await works(driver);
       await driver.suspend();
       driver.offer(18, 19);
-      const restore = driver.poisonQueue();
-      await awhile();
-      restore();
-      await driver.expectStatus(0x1b);
+      await driver.poisoned(() => driver.stays(0x1b));
       await driver.resume();
       await driver.finish();
     },
   },
   {
-    name: 'the registers of a queue read the same before, during and after the rest',
+    name: 'all that can be read of the registers of each queue is the same before, during and after the rest',
     requirements: ['suspend.device.5'],
+    reads: 'registers',
     run: async (driver) => {
-      await driver.start();
-      const { transport } = driver;
-      const sizes = async (): Promise<string> =>
-        [await transport.readQueueSize(0), await transport.readQueueSize(9)].join();
-      const before = await sizes();
+      await driver.start({ queues: 4 });
+      const before = await shownOf(driver);
       await driver.suspend();
-      expect((await sizes()) === before, 'the sizes of queues change with the suspend');
+      expect((await shownOf(driver)) === before, `at rest the registers show ${await shownOf(driver)}, not ${before}`);
       await driver.expectStatus(0x1b);
       await driver.resume();
-      expect((await sizes()) === before, 'the sizes of queues change with the resume');
+      expect((await shownOf(driver)) === before, `after it the registers show ${await shownOf(driver)}, not ${before}`);
       await works(driver);
     },
   },
@@ -69,13 +72,14 @@ export const queues: readonly DeviceCase[] = [
     name: 'a queue that is enabled at rest is left alone until the resume',
     requirements: ['suspend.device.4'],
     run: async (driver) => {
-      await driver.start({ withoutQueue: 'without a queue' });
+      await driver.negotiate();
+      await driver.write(0x0f);
       await driver.suspend();
-      await driver.enableQueue().catch(refusal);
+      await driver.enable(driver.queue).catch(leftAsItWas);
       driver.send(20);
-      await awhile();
-      driver.collect();
-      expect(driver.outstanding === 1, 'a request is done at rest');
+      const before = driver.queueBytes();
+      await driver.stays(0x1b);
+      expect(before.equals(driver.queueBytes()), 'something is written to the queue or its buffers at rest');
       await driver.resume();
       await driver.start();
       await works(driver);
@@ -89,12 +93,12 @@ export const queues: readonly DeviceCase[] = [
       await driver.start();
       await driver.suspend();
       await driver.transport.resetQueue(0);
-      await awhile();
+      await driver.stays(0x1b);
       const isReset = await driver.transport.queueIsReset(0);
       driver.offer(21);
       await driver.resume();
-      driver.transport.kick(0);
-      await awhile();
+      driver.queue.kick();
+      await driver.stays(0x0f);
       driver.collect();
       expect(!isReset || driver.outstanding === 1, 'a queue is used that was reset');
       await driver.start();
@@ -129,15 +133,14 @@ export const queues: readonly DeviceCase[] = [
     run: async (driver) => {
       await driver.start();
       await works(driver);
-      driver.transport.kick(0);
+      driver.queue.kick();
       await driver.expectStatus(0x0f);
       await driver.suspend();
-      driver.transport.kick(0);
-      await awhile();
-      await driver.expectStatus(0x1b);
+      driver.queue.kick();
+      await driver.stays(0x1b);
       await driver.resume();
-      driver.transport.kick(0);
-      await driver.expectStatus(0x0f);
+      driver.queue.kick();
+      await driver.stays(0x0f);
       await works(driver);
     },
   },
@@ -148,7 +151,7 @@ export const queues: readonly DeviceCase[] = [
     run: async (driver) => {
       await driver.start({ accept: [Feature.NOTIFICATION_DATA] });
       expect(hasFeature(driver.offered, Feature.NOTIFICATION_DATA), 'VIRTIO_F_NOTIFICATION_DATA is not offered');
-      const stale = driver.queue!.nextAvailable;
+      const stale = driver.queue.ring.nextAvailable;
       await works(driver);
       await driver.suspend();
       driver.offer(22, 23);

@@ -1,5 +1,6 @@
 import { ConsoleConfig, ConsoleFeature } from '../../devices/console/layout.ts';
-import { awhile, type DeviceCase, expect } from './device-case.ts';
+import { expect } from './case-failed.ts';
+import type { DeviceCase } from './device-case.ts';
 import type { HandDriver } from './hand-driver.ts';
 import { waitingKinds } from './waiting-types.ts';
 
@@ -20,11 +21,11 @@ export const waiting: readonly DeviceCase[] = [
       needs: ['arrivals'],
       run: async (driver, bench) => {
         await driver.start();
-        driver.sendRoom(ROOM);
+        driver.queue.sendRoom(ROOM);
         await driver.suspend();
         expectAllWaiting(driver, 'buffers come back for the suspend');
         await driver.resume();
-        await awhile();
+        await driver.stays(0x0f);
         expectAllWaiting(driver, 'buffers come back for the resume');
         bench.arrive();
         await driver.until('a buffer with what has come', () => driver.outstanding < ROOM);
@@ -37,14 +38,15 @@ export const waiting: readonly DeviceCase[] = [
       needs: ['arrivals'],
       run: async (driver, bench) => {
         await driver.start();
-        driver.sendRoom(ROOM);
+        driver.queue.sendRoom(ROOM);
         await driver.suspend();
         const interrupts = driver.usedInterrupts;
+        const before = driver.queueBytes();
         bench.arrive();
-        await awhile();
+        await driver.stays(0x1b);
+        expect(before.equals(driver.queueBytes()), 'something is written to the queue or its buffers at rest');
         expectAllWaiting(driver, 'a buffer is used at rest');
         expect(driver.usedInterrupts === interrupts, 'an interrupt is raised at rest');
-        await driver.expectStatus(0x1b);
         await driver.resume();
         // What came at rest may be kept or lost.
         bench.arrive();
@@ -60,8 +62,7 @@ export const waiting: readonly DeviceCase[] = [
       await driver.start({ accept: [ConsoleFeature.EMERG_WRITE] });
       await driver.suspend();
       await driver.transport.writeConfig(ConsoleConfig.EMERG_WR, 4, 0x21);
-      await awhile();
-      await driver.expectStatus(0x1b);
+      await driver.stays(0x1b);
       await driver.resume();
       await driver.expectStatus(0x0f);
     },

@@ -1,9 +1,11 @@
 import { Feature } from '../../spec/features.ts';
 import type { Bench } from './bench.ts';
 import type { DeviceCase } from './device-case.ts';
+import { configuration } from './device-cases-config.ts';
 import { entering } from './device-cases-entering.ts';
 import { failing } from './device-cases-failing.ts';
 import { leaving } from './device-cases-leaving.ts';
+import { moving } from './device-cases-moving.ts';
 import { negotiation } from './device-cases-negotiation.ts';
 import { queues } from './device-cases-queues.ts';
 import { atRest } from './device-cases-rest.ts';
@@ -11,7 +13,16 @@ import { waiting } from './device-cases-waiting.ts';
 import { HandDriver } from './hand-driver.ts';
 
 /** All of these suspend the device. */
-const suspending = [...entering, ...atRest, ...leaving, ...queues, ...waiting, ...failing].map((one): DeviceCase => {
+const suspending = [
+  ...entering,
+  ...atRest,
+  ...configuration,
+  ...leaving,
+  ...queues,
+  ...waiting,
+  ...failing,
+  ...moving,
+].map((one): DeviceCase => {
   return { ...one, features: [Feature.SUSPEND, ...(one.features ?? [])] };
 });
 

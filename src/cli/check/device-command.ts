@@ -3,12 +3,12 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { GuestAllocator } from '../../memory/allocator.ts';
 import type { TraceTransport } from '../../monitor/trace.ts';
 import { TransportError } from '../../spec/fault.ts';
-import { Feature, type FeatureSet } from '../../spec/features.ts';
+import type { FeatureSet } from '../../spec/features.ts';
 import { fileName } from '../argument.ts';
-import { makeBench } from './bench.ts';
-import { deviceCases, runDeviceCase } from './device-cases.ts';
-import { addCheckOptions, type CaseOptions, check, RINGS } from './ends.ts';
+import { deviceCases } from './device-cases.ts';
+import { addCheckOptions, type CaseOptions, CHOSEN_RINGS, check, declinedFor } from './ends.ts';
 import { HandDriver } from './hand-driver.ts';
+import { ownCases } from './own-device.ts';
 import { type Reach, type Reached, reachVfioUser, reachVhostUser } from './peers.ts';
 import { type CheckCase, type NamedCase, within } from './run-cases.ts';
 import { SeenDisk } from './seen-disk.ts';
@@ -65,63 +65,58 @@ async function checkDevice(way: string, socket: string | undefined, options: Dev
   const limitMs = options.limit * 1000;
   const listening = SOCKET_WAYS[way];
   if (listening === undefined) {
-    await check({ role: 'device', way, title: `The devices over ${way}`, limitMs }, ownCases(OWN_WAYS[way]!), options);
+    await check(
+      { role: 'device', way, title: `The devices over ${way}`, limitMs },
+      ownCases({ way: OWN_WAYS[way]! }),
+      options,
+    );
     return;
   }
   const path = resolve(socket!);
   const title = `The device at ${path}, over ${way}`;
   const reach = (): Promise<Reached> => listening(path);
-  const offered = await within(limitMs, offeredBy(reach)).catch((cause: Error) => {
+  const peer = await within(limitMs, lookAt(reach)).catch((cause: Error) => {
     throw new TransportError(`no device to judge at ${path} over ${way}: ${cause.message}`, { cause });
   });
-  await check({ role: 'device', way, title, limitMs }, peerCases(reach, offered), options);
-}
-
-/** Each case has a device of its own. */
-function ownCases(way: TraceTransport): NamedCase[] {
-  return RINGS.flatMap(({ name: ring, offer }) =>
-    deviceCases.map((deviceCase) => ({
-      name: `${deviceCase.name} (${ring})`,
-      prepare: async (): Promise<CheckCase> => {
-        // SUSPEND is offered in any case.
-        const offers = [...offer, ...(deviceCase.features ?? []).filter((bit) => bit !== Feature.SUSPEND)];
-        const bench = await makeBench(way, { offer: offers }, deviceCase.type);
-        return { trace: bench.trace, run: () => runDeviceCase(deviceCase, bench) };
-      },
-    })),
-  );
+  await check({ role: 'device', way, title, limitMs }, peerCases(reach, peer), options);
 }
 
 /** Each case reaches the device anew; the driver begins with a reset. */
-function peerCases(reach: Reach, offered: FeatureSet): NamedCase[] {
+function peerCases(reach: Reach, { offered, hasRegisters }: Peer): NamedCase[] {
   const disk = new SeenDisk();
-  return RINGS.flatMap(({ name: ring, offer }) => {
-    const declined = [Feature.RING_PACKED, Feature.IN_ORDER].filter((bit) => !offer.includes(bit));
+  return CHOSEN_RINGS.flatMap(({ name: ring, offer }) => {
+    const declined = declinedFor(offer);
     return deviceCases.map((deviceCase) => ({
       name: `${deviceCase.name} (${ring})`,
-      whyNot: whyNot(deviceCase, offer, offered),
+      whyNot: whyNot(deviceCase, offer, offered, hasRegisters),
       prepare: async (): Promise<CheckCase> => {
         const reached = await reach();
         const { memory, trace } = reached;
         const allocator = new GuestAllocator(memory, FIRST_FREE, memory.regions[0]!.size - FIRST_FREE);
         const driver = new HandDriver({ ...reached, allocator, declined, isSector: disk.isSector });
         if (deviceCase.needs !== undefined) throw new RangeError('there is nothing behind the device to steer');
-        return { trace, run: () => deviceCase.run(driver), close: reached.close };
+        return { trace, run: () => deviceCase.run(driver).then(() => driver.settle()), close: reached.close };
       },
     }));
   });
 }
 
+/** What is known of a device before it is judged. */
+interface Peer {
+  readonly offered: FeatureSet;
+  readonly hasRegisters: boolean;
+}
+
 /** What a device offers, after a reset. */
-async function offeredBy(reach: Reach): Promise<FeatureSet> {
-  const { transport, close } = await reach();
+async function lookAt(reach: Reach): Promise<Peer> {
+  const { transport, registers, close } = await reach();
   try {
     await transport.writeStatus(0);
     await transport.writeStatus(0x01);
     await transport.writeStatus(0x03);
     const offered = await transport.readFeatures();
     await transport.writeStatus(0);
-    return offered;
+    return { offered, hasRegisters: registers !== undefined };
   } finally {
     await close();
   }

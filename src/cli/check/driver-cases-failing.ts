@@ -1,4 +1,5 @@
 import { Status } from '../../spec/status.ts';
+import { expect } from './case-failed.ts';
 import { type DriverCase, givesUp, hold, settles, suspending } from './driver-case.ts';
 
 const { SUSPEND, DRIVER_OK, FAILED } = Status;
@@ -11,14 +12,15 @@ const isSuspend = (value: number): boolean => (value & SUSPEND) !== 0 && (value 
 /** Devices that fail, or worse. */
 export const failingDriverCases: readonly DriverCase[] = [
   {
-    name: 'a suspend that fails: DEVICE_NEEDS_RESET',
+    name: 'a suspend that fails: DEVICE_NEEDS_RESET; requests that are out are lost, and their callers are told, or are done again',
     requirements: ['suspend.driver.2'],
     run: async (driver, bench) => {
       await driver.initialize();
       const lost = await hold(driver, bench, 1);
       const fail = (): void => bench.device.fail(new Error('a request does not end'));
-      await givesUp(driver, bench, () => suspending(driver, bench, fail), 'a suspend that failed');
-      await settles(lost);
+      await givesUp(driver, bench, () => suspending(driver, bench, fail), 'it needs a reset');
+      const fate = await settles(lost);
+      expect(fate === (driver.lostRequests === 'fail' ? 'failed' : 'done'), `a request that was lost is ${fate}`);
     },
   },
   {
@@ -28,7 +30,19 @@ export const failingDriverCases: readonly DriverCase[] = [
       await driver.initialize();
       await driver.suspend();
       bench.device.fail(new Error('the disk is gone'));
-      await givesUp(driver, bench, () => driver.resume(), 'a resume that failed');
+      await givesUp(driver, bench, () => driver.resume(), 'it needs a reset');
+    },
+  },
+  {
+    name: 'a resume that fails: DEVICE_NEEDS_RESET',
+    requirements: ['suspend.driver.6'],
+    run: async (driver, bench) => {
+      await driver.initialize();
+      await driver.suspend();
+      bench.varied.isDeaf = (value) => (value & DRIVER_OK) !== 0 && isSuspend(value);
+      bench.varied.onWritten = (value) =>
+        isSuspend(value) && bench.device.fail(new Error('the disk does not come back'));
+      await givesUp(driver, bench, () => driver.resume(), 'it needs a reset');
     },
   },
   {
@@ -37,7 +51,7 @@ export const failingDriverCases: readonly DriverCase[] = [
     run: async (driver, bench) => {
       await driver.initialize();
       bench.varied.isDeaf = isSuspend;
-      await givesUp(driver, bench, () => driver.suspend(GIVE_UP), 'a suspend that never ends');
+      await givesUp(driver, bench, () => driver.suspend(GIVE_UP), 'it takes too long');
     },
   },
   {
@@ -47,7 +61,7 @@ export const failingDriverCases: readonly DriverCase[] = [
       await driver.initialize();
       await driver.suspend();
       bench.varied.isDeaf = (value) => (value & DRIVER_OK) !== 0 && isSuspend(value);
-      await givesUp(driver, bench, () => driver.resume(GIVE_UP), 'a resume that never ends');
+      await givesUp(driver, bench, () => driver.resume(GIVE_UP), 'it takes too long');
     },
   },
   {
@@ -57,7 +71,7 @@ export const failingDriverCases: readonly DriverCase[] = [
       await driver.initialize();
       await driver.suspend();
       bench.device.reset();
-      await givesUp(driver, bench, () => driver.resume(), 'a resume of a device that was reset');
+      await givesUp(driver, bench, () => driver.resume(), 'it was reset');
     },
   },
   {
@@ -66,7 +80,7 @@ export const failingDriverCases: readonly DriverCase[] = [
     run: async (driver, bench) => {
       await driver.initialize();
       const reset = (): void => bench.device.reset();
-      await givesUp(driver, bench, () => suspending(driver, bench, reset), 'a suspend of a device that was reset');
+      await givesUp(driver, bench, () => suspending(driver, bench, reset), 'it was reset');
     },
   },
   {
@@ -76,7 +90,7 @@ export const failingDriverCases: readonly DriverCase[] = [
       await driver.initialize();
       await driver.suspend();
       bench.varied.status = 0xff;
-      await givesUp(driver, bench, () => driver.resume(), 'a resume of a device that is gone');
+      await givesUp(driver, bench, () => driver.resume(), 'it is gone');
     },
   },
 ];

@@ -1,16 +1,41 @@
 import { Feature, featureSet } from '../../spec/features.ts';
-import { type DriverCase, expect, hold, settles, suspending, until, works } from './driver-case.ts';
+import { expect } from './case-failed.ts';
+import {
+  afterReads,
+  type DriverCase,
+  type DriverUnderTest,
+  descriptorsOf,
+  hold,
+  settles,
+  suspending,
+  until,
+  works,
+  writesOf,
+} from './driver-case.ts';
+
+/** The one value that is written to suspend, and to resume. */
+const REQUEST = '31';
+
+/** A driver has had many turns in which it could do what it must not, as far as asking it something gives it one. */
+async function turns(driver: DriverUnderTest): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) {
+    await driver.capacitySectors();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
 
 /** Devices that do what a device may. */
 export const lawfulDriverCases: readonly DriverCase[] = [
   {
-    name: 'a device that is suspended at once, and runs again at once',
+    name: 'a device that is suspended at once, and runs again at once, each when it is told once',
     requirements: ['suspend.driver.1', 'suspend.driver.2', 'suspend.driver.6'],
-    run: async (driver) => {
+    run: async (driver, bench) => {
       await driver.initialize();
       await works(driver, 1, 2);
-      await driver.suspend();
-      await driver.resume();
+      const down = await writesOf(bench, () => driver.suspend());
+      expect(down.join() === REQUEST, `the status is written otherwise than once with 0x1f to suspend: ${down}`);
+      const up = await writesOf(bench, () => driver.resume());
+      expect(up.join() === REQUEST, `the status is written otherwise than once with 0x1f to resume: ${up}`);
       await works(driver, 3);
     },
   },
@@ -36,12 +61,12 @@ export const lawfulDriverCases: readonly DriverCase[] = [
     }),
   ),
   {
-    name: 'a device with requests in processing, under load',
+    name: 'a device that ends its requests when the driver has looked at it three times',
     requirements: ['suspend.driver.2', 'suspend.driver.3'],
     run: async (driver, bench) => {
       await driver.initialize();
       const load = await hold(driver, bench, 1, 2, 3);
-      await suspending(driver, bench, () => void setTimeout(() => bench.disk.release(), 5));
+      await suspending(driver, bench, () => afterReads(bench, 3, () => bench.disk.release()));
       await driver.resume();
       await load();
     },
@@ -77,14 +102,18 @@ export const lawfulDriverCases: readonly DriverCase[] = [
   {
     name: 'a device that has taken nothing before the rest, and finds it unchanged after it',
     requirements: ['suspend.driver.3', 'init.driver.cleanup.1', 'packed.driver.desc.1', 'packed.driver.desc.2'],
-    run: async (driver, { varied, disk }) => {
+    run: async (driver, bench) => {
+      const { varied, disk } = bench;
       await driver.initialize();
       const before = disk.log.length;
       varied.missesKicks = true;
       const load = await driver.begin(1, 2, 3);
-      await until('a kick', () => varied.missedKicks > 0);
+      await until(bench, 'a kick', () => varied.missedKicks > 0);
       await driver.suspend();
       expect(disk.log.length === before, 'the device has taken what it was not to');
+      const left = descriptorsOf(bench);
+      await turns(driver);
+      expect(left.equals(descriptorsOf(bench)), 'descriptors that the device still has are changed at rest');
       varied.missesKicks = false;
       await driver.resume();
       await load();
@@ -93,12 +122,31 @@ export const lawfulDriverCases: readonly DriverCase[] = [
   {
     name: 'a device whose configuration changes at rest',
     requirements: ['suspend.driver.5', 'suspend.driver.6'],
-    run: async (driver, { resize }) => {
+    run: async (driver, bench) => {
       await driver.initialize();
       await driver.suspend();
-      resize(128);
+      bench.resize(128);
       await driver.resume();
-      await until('the driver knows the new size', async () => (await driver.capacitySectors()) === 128);
+      await until(bench, 'the driver knows the new size', async () => (await driver.capacitySectors()) === 128);
+    },
+  },
+  {
+    name: 'a device that uses a buffer and whose configuration changes while it is being suspended',
+    requirements: ['suspend.driver.2', 'suspend.driver.5', 'suspend.driver.6'],
+    run: async (driver, bench) => {
+      await driver.initialize();
+      const load = await hold(driver, bench, 1, 2);
+      const told = (): void => {
+        expect(bench.device.status === 0x1f, 'the device is not being suspended');
+        bench.disk.finish(1);
+        bench.resize(96);
+        afterReads(bench, 3, () => bench.disk.release());
+      };
+      await suspending(driver, bench, told);
+      await driver.resume();
+      await load();
+      await until(bench, 'the driver knows the new size', async () => (await driver.capacitySectors()) === 96);
+      await works(driver, 3);
     },
   },
   {
@@ -108,7 +156,7 @@ export const lawfulDriverCases: readonly DriverCase[] = [
       await driver.initialize();
       await driver.suspend();
       const early = await driver.begin(1);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await turns(driver);
       await driver.resume();
       await settles(early);
       await works(driver, 1);
@@ -127,11 +175,18 @@ export const lawfulDriverCases: readonly DriverCase[] = [
   {
     name: 'a device without VIRTIO_F_SUSPEND',
     requirements: ['suspend.driver.1'],
-    run: async (driver, { varied }) => {
+    run: async (driver, bench) => {
+      const { varied } = bench;
       varied.withheld |= featureSet(Feature.SUSPEND);
       await driver.initialize();
-      const error = await driver.suspend().catch((reason: unknown) => reason);
-      expect(error instanceof Error, 'the driver suspends a device that cannot');
+      let isRefused = false;
+      const writes = await writesOf(bench, () =>
+        driver.suspend().catch(() => {
+          isRefused = true;
+        }),
+      );
+      expect(isRefused, 'the driver suspends a device that cannot');
+      expect(writes.length === 0, `the status is written: ${writes}`);
       await works(driver, 1);
     },
   },

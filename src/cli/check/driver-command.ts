@@ -1,4 +1,5 @@
 import { Argument, type Command } from 'commander';
+import type { TraceTransport } from '../../monitor/trace.ts';
 import { addGuestOptions, findGuestFiles, type GuestOptions } from '../guest-options.ts';
 import type { DriverCase } from './driver-case.ts';
 import { driverCases } from './driver-cases.ts';
@@ -8,7 +9,7 @@ import { prepareOwnDriver } from './own-driver.ts';
 import type { CheckCase, NamedCase } from './run-cases.ts';
 
 /** The command line's names of the ways from a driver of ours. */
-const WAYS: Readonly<Record<string, 'direct' | 'pci'>> = { loopback: 'direct', pci: 'pci' };
+const WAYS: Readonly<Record<string, TraceTransport>> = { loopback: 'direct', pci: 'pci', mmio: 'mmio' };
 /** Longer than any case takes. */
 const LIMIT_MS = 60_000;
 const GUEST_LIMIT_MS = 240_000;
@@ -19,7 +20,7 @@ export function driverCommand(parent: Command): void {
     .addArgument(
       new Argument(
         '<driver>',
-        'loopback, pci: the one of this project, over calls or registers; linux: the one of a Linux guest in v86',
+        'loopback, pci, mmio: the one of this project, over calls or registers; linux: the one of a Linux guest in v86',
       ).choices([...Object.keys(WAYS), 'linux']),
     )
     .description('play the device, lawful or failing, and judge a block driver')
@@ -34,7 +35,7 @@ Linux has its drivers of contrib/linux, which are built here with gcc and make, 
 }
 
 function checkOwnDriver(way: string, options: CaseOptions): Promise<void> {
-  const cases = casesWith(RINGS, (driverCase, offer) => prepareOwnDriver(WAYS[way]!, driverCase, offer));
+  const cases = casesWith(RINGS, (driverCase, offer) => prepareOwnDriver({ way: WAYS[way]! }, driverCase, offer));
   return check({ role: 'driver', way, title: `The block driver over ${way}`, limitMs: LIMIT_MS }, cases, options);
 }
 

@@ -7,12 +7,22 @@ import { withProgress } from '../progress.ts';
 import { type OutputOptions, prepareOutput, writeCheck } from './output.ts';
 import { type CheckReport, type NamedCase, runCases } from './run-cases.ts';
 
-/** What a device offers, or a driver accepts, to have each kind of ring. */
+/** What a device offers to have each kind of ring. */
 export const RINGS: readonly { readonly name: string; readonly offer: readonly number[] }[] = [
   { name: 'split', offer: [] },
   { name: 'packed', offer: [Feature.RING_PACKED] },
   { name: 'split, in order', offer: [Feature.IN_ORDER] },
 ];
+
+/** Rings as a driver by hand may choose them: one kind has its chains in tables. */
+export const CHOSEN_RINGS: typeof RINGS = [...RINGS, { name: 'split, indirect', offer: [Feature.INDIRECT_DESC] }];
+
+const CHOICES = [Feature.RING_PACKED, Feature.IN_ORDER, Feature.INDIRECT_DESC];
+
+/** What a driver does not accept where it is to have one kind of ring. */
+export function declinedFor(ring: readonly number[]): readonly number[] {
+  return CHOICES.filter((bit) => !ring.includes(bit));
+}
 
 export interface CaseOptions extends OutputOptions {
   readonly text: TextVersion;

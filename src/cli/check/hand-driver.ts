@@ -1,38 +1,21 @@
-import { BlockHeader, BlockRequestType, BlockStatus, SECTOR_BYTES } from '../../devices/block/layout.ts';
+import { type Clock, systemClock } from '../../device/clock.ts';
+import { BlockConfig, BlockFeature } from '../../devices/block/layout.ts';
 import type { DriverTransport } from '../../driver/transport.ts';
-import type { GuestAllocator, GuestSlice } from '../../memory/allocator.ts';
+import type { GuestAllocator } from '../../memory/allocator.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
-import { BufferList } from '../../queue/buffer-list.ts';
-import type { DriverQueue, UsedBuffer } from '../../queue/driver-queue.ts';
 import { PackedDriverQueue } from '../../queue/packed-driver-queue.ts';
 import { SplitDriverQueue } from '../../queue/split-driver-queue.ts';
 import { Feature, type FeatureSet, featureSet, hasFeature } from '../../spec/features.ts';
 import { describeStatus, Status } from '../../spec/status.ts';
-
-/** The device did not do what a case waits for. */
-export class CaseFailed extends Error {}
+import { CaseFailed, expect } from './case-failed.ts';
+import { HandQueue } from './hand-queue.ts';
+import type { ShownRegisters } from './shown-registers.ts';
 
 const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
 
 /** How long a device may take for anything. */
 const LIMIT_MS = 2000;
 const QUEUE_SIZE = 16;
-/** Enough for a frame and its header. */
-const ROOM_BYTES = 2048;
-
-/** A buffer for whatever the device has to give. */
-interface Room {
-  readonly kind: 'room';
-  readonly list: BufferList;
-}
-
-interface Request {
-  readonly kind: 'request';
-  readonly data: GuestSlice;
-  readonly status: GuestSlice;
-  readonly list: BufferList;
-  readonly sector: number;
-}
 
 /** Where a driver by hand is at work. */
 export interface DriverPlace {
@@ -41,45 +24,54 @@ export interface DriverPlace {
   readonly allocator: GuestAllocator;
   /** Bits never to accept. */
   readonly declined: readonly number[];
+  /** Where there are any that can be read. */
+  readonly registers?: ShownRegisters | undefined;
+  /** The system's, if not said. */
+  readonly clock?: Clock;
   /** Whether a sector of the disk has these bytes. */
   isSector(sector: number, bytes: Uint8Array): boolean;
   /** Lets the recorder look at the queues, before something is written there. */
   look(): void;
+  /** Does something about the queues that the recorder is not to see. */
+  unseen<T>(action: () => Promise<T>): Promise<T>;
 }
 
 export interface StartOptions {
   /** Bits not to accept of those that are offered. */
   readonly decline?: readonly number[];
-  /** No queue is enabled. */
-  readonly withoutQueue?: 'without a queue';
   /** Bits to accept where they are offered, besides those that a simple driver needs. */
   readonly accept?: readonly number[];
+  /** How many queues are made at most. More than one only of a block device with VIRTIO_BLK_F_MQ. 1. */
+  readonly queues?: number;
 }
 
 /**
  * A driver by hand, of a block device or of one whose first queue is for what comes: it writes the status that a case says, when
- * it says so, and offers, kicks and collects as told. Every answer is checked; reads only, for a case may run against somebody's
- * disk.
+ * it says so, and offers, kicks and collects as told. It only reads where a case does not write on purpose, for it may be at
+ * somebody's disk.
  */
 export class HandDriver {
   readonly transport: DriverTransport;
-  /** What came back, by sector, in order. */
+  readonly registers: ShownRegisters | undefined;
+  /** Requests that were done, by sector, in order. */
   readonly completed: number[] = [];
   /** Interrupts so far. */
   usedInterrupts = 0;
   configInterrupts = 0;
   offered: FeatureSet = 0n;
-  queue: DriverQueue | undefined;
+  queues: readonly HandQueue[] = [];
   readonly #place: DriverPlace;
-  readonly #allocator: GuestAllocator;
+  readonly #clock: Clock;
   #tellsNext = false;
-  readonly #out: Map<number, Request | Room> = new Map();
+  /** Bytes that sectors are full of since this driver has written there. */
+  readonly #written: Map<number, number> = new Map();
 
   constructor(place: DriverPlace) {
-    const { transport, allocator } = place;
+    const { transport, registers, clock = systemClock } = place;
     this.#place = place;
+    this.#clock = clock;
     this.transport = transport;
-    this.#allocator = allocator;
+    this.registers = registers;
     transport.onUsedBuffer = () => {
       this.usedInterrupts++;
     };
@@ -88,8 +80,10 @@ export class HandDriver {
     };
   }
 
+  // ---- Status ----
+
   /** Up to FEATURES_OK, which the device has to grant. */
-  async negotiate({ decline = [], accept = [] }: StartOptions = {}): Promise<void> {
+  async negotiate({ decline = [], accept = [], queues = 1 }: StartOptions = {}): Promise<void> {
     await this.reset();
     await this.write(0x01);
     await this.write(0x03);
@@ -100,6 +94,8 @@ export class HandDriver {
       Feature.RING_PACKED,
       Feature.RING_RESET,
       Feature.IN_ORDER,
+      Feature.INDIRECT_DESC,
+      ...(queues > 1 ? [BlockFeature.MQ] : []),
       ...accept,
     );
     const accepted = this.offered & known & ~featureSet(...decline, ...this.#place.declined);
@@ -107,26 +103,28 @@ export class HandDriver {
     this.#tellsNext = hasFeature(accepted, Feature.NOTIFICATION_DATA);
     await this.write(0x0b);
     await this.expectStatus(0x0b);
-    this.#makeQueue(accepted);
+    const isMany = queues > 1 && hasFeature(accepted, BlockFeature.MQ);
+    const there = isMany ? await this.transport.readConfig(BlockConfig.NUM_QUEUES, 2) : 1;
+    this.queues = Array.from({ length: Math.min(queues, there) }, (_, index) => this.#makeQueue(index, accepted));
   }
 
   /** The whole initialisation. */
   async start(options: StartOptions = {}): Promise<void> {
     await this.negotiate(options);
-    if (options.withoutQueue === undefined) await this.enableQueue();
+    for (const queue of this.queues) await this.enable(queue);
     await this.write(0x0f);
     await this.expectStatus(0x0f);
   }
 
-  async enableQueue(): Promise<void> {
-    await this.transport.readQueueSize(0);
-    await this.transport.enableQueue(0, this.queue!.layout);
+  async enable({ index, ring }: HandQueue): Promise<void> {
+    await this.transport.readQueueSize(index);
+    await this.transport.enableQueue(index, ring.layout);
   }
 
   async reset(): Promise<void> {
     await this.write(0);
     await this.until('the reset', (status) => status === 0);
-    this.#out.clear();
+    this.queues = [];
   }
 
   async write(status: number): Promise<void> {
@@ -139,8 +137,23 @@ export class HandDriver {
 
   async expectStatus(expected: number): Promise<void> {
     const status = await this.status();
-    if (status !== expected)
-      throw new CaseFailed(`the status is ${describeStatus(status)}, not ${describeStatus(expected)}`);
+    expect(status === expected, `the status is ${describeStatus(status)}, not ${describeStatus(expected)}`);
+  }
+
+  /** The device has many turns in which it could do what it must not; it shows this status in each. */
+  async stays(status: number): Promise<void> {
+    for (let turn = 0; turn < 10; turn++) {
+      await this.expectStatus(status);
+      await this.#pause();
+    }
+  }
+
+  /** What a device elsewhere has sent is given time to come: the last interrupt of a case, above all. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 10; turn++) {
+      await this.status();
+      await this.#pause();
+    }
   }
 
   /** Reads the status, and collects or does what else is said, until it is as wanted. */
@@ -149,13 +162,13 @@ export class HandDriver {
     reached: (status: number) => boolean,
     look: () => void = () => this.collect(),
   ): Promise<number> {
-    const end = performance.now() + LIMIT_MS;
+    const end = this.#clock.now() + LIMIT_MS;
     for (;;) {
       const status = await this.status();
       if (reached(status)) return status;
-      if (performance.now() > end) throw new CaseFailed(`${what}: the status is still ${describeStatus(status)}`);
+      if (this.#clock.now() > end) throw new CaseFailed(`${what}: the status is still ${describeStatus(status)}`);
       look();
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await this.#pause();
     }
   }
 
@@ -176,65 +189,46 @@ export class HandDriver {
       what,
       (s) => (s & DEVICE_NEEDS_RESET) !== 0 || (s & (SUSPEND | DRIVER_OK)) === pair,
     );
-    if ((status & DEVICE_NEEDS_RESET) !== 0)
-      throw new CaseFailed(`${what}: the device shows ${describeStatus(status)}`);
+    expect((status & DEVICE_NEEDS_RESET) === 0, `${what}: the device shows ${describeStatus(status)}`);
   }
 
-  /** Makes reads available, without a kick. */
+  // ---- Queues ----
+
+  get queue(): HandQueue {
+    return this.queues[0]!;
+  }
+
+  /** To the first queue; likewise what comes next. */
   offer(...sectors: readonly number[]): void {
-    this.#place.look();
-    for (const sector of sectors) this.#offer(sector);
-    this.queue!.expose();
+    this.queue.offer(...sectors);
   }
 
   send(...sectors: readonly number[]): void {
-    this.offer(...sectors);
-    this.#kick();
+    this.queue.send(...sectors);
   }
 
-  /** As `send`, but kicks only when the device asks for that. */
-  sendIfAsked(...sectors: readonly number[]): void {
-    this.#place.look();
-    for (const sector of sectors) this.#offer(sector);
-    if (this.queue!.expose()) this.#kick();
-  }
-
-  /** Makes buffers available that the device can write to, and kicks. */
-  sendRoom(count: number): void {
-    this.#place.look();
-    for (let n = 0; n < count; n++) {
-      const { address, length } = this.#allocator.allocate(ROOM_BYTES);
-      const list = new BufferList().addWritable(address, length);
-      this.#out.set(this.queue!.offer(list), { kind: 'room', list });
-    }
-    this.queue!.expose();
-    this.#kick();
+  sendWrite(sector: number, byte: number): void {
+    this.#written.set(sector, byte);
+    this.queue.sendWrite(sector, byte);
   }
 
   get outstanding(): number {
-    return this.#out.size;
+    return this.queues.reduce((sum, { outstanding }) => sum + outstanding, 0);
   }
 
-  /** Takes back what was used, and checks it. */
   collect(): void {
-    const { queue } = this;
-    if (queue === undefined || this.#out.size === 0) return;
-    do {
-      // What was used is recorded before it is answered by another used_event.
-      do this.#place.look();
-      while (this.#takeUsed(queue) > 0);
-    } while (queue.arm());
+    for (const queue of this.queues) queue.collect();
   }
 
   /** Waits until everything that is out has come back. */
   async finish(): Promise<void> {
     await this.until('the requests that are out', () => {
       this.collect();
-      return this.#out.size === 0;
+      return this.outstanding === 0;
     });
   }
 
-  /** As `finish`, but looks at the queue only when it has been interrupted since it looked last. */
+  /** As `finish`, but looks at the queues only when it has been interrupted since it looked last. */
   async finishByInterrupts(): Promise<void> {
     this.collect();
     let seen = this.usedInterrupts;
@@ -242,80 +236,52 @@ export class HandDriver {
       if (this.usedInterrupts !== seen) this.collect();
       seen = this.usedInterrupts;
     };
-    await this.until('an interrupt for the requests that are out', () => this.#out.size === 0, look);
+    await this.until('an interrupt for the requests that are out', () => this.outstanding === 0, look);
   }
 
-  /** Fills the memory of the queue with ones, and returns what puts back what was there. */
-  poisonQueue(): () => void {
-    const { layout } = this.queue!;
-    const areas = [
-      { address: layout.descriptorArea, length: 16 * layout.size },
-      // No event index where there is none.
-      { address: layout.driverArea, length: 4 },
-      { address: layout.deviceArea, length: 4 },
-    ].map(({ address, length }) => {
-      const region = this.#place.memory.find(address, length)!;
-      return region.bytes.subarray(address - region.address, address - region.address + length);
+  /** Does something while the memory of all queues is full of ones; it is as before at the end. */
+  async poisoned(action: () => Promise<void>): Promise<void> {
+    await this.#place.unseen(async () => {
+      const restores = this.queues.map((queue) => queue.poison());
+      try {
+        await action();
+      } finally {
+        for (const restore of restores) restore();
+      }
     });
-    const before = areas.map((area) => area.slice());
-    for (const area of areas) area.fill(0xff);
-    return () =>
-      areas.forEach((area, n) => {
-        area.set(before[n]!);
-      });
   }
 
-  /** How many it were. */
-  #takeUsed(queue: DriverQueue): number {
-    let taken = 0;
-    for (let used = queue.collect(); used !== undefined; used = queue.collect(), taken++) this.#answered(used);
-    return taken;
+  /** What the rings hold, and the buffers that are out. */
+  queueBytes(): Buffer {
+    return Buffer.concat(this.queues.map((queue) => queue.bytes()));
   }
 
-  #kick(): void {
-    this.transport.kick(0, this.#tellsNext ? this.queue!.nextAvailable : undefined);
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#clock.after(1, resolve));
   }
 
-  #makeQueue(accepted: FeatureSet): void {
+  #makeQueue(index: number, accepted: FeatureSet): HandQueue {
+    const { allocator, memory } = this.#place;
     const features = {
-      indirect: false,
+      indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
       inOrder: hasFeature(accepted, Feature.IN_ORDER),
     };
-    this.queue = hasFeature(accepted, Feature.RING_PACKED)
-      ? new PackedDriverQueue(this.#allocator, QUEUE_SIZE, features)
-      : new SplitDriverQueue(this.#allocator, QUEUE_SIZE, features);
+    const isPacked = hasFeature(accepted, Feature.RING_PACKED);
+    const Ring = isPacked ? PackedDriverQueue : SplitDriverQueue;
+    return new HandQueue(index, new Ring(allocator, QUEUE_SIZE, features), {
+      memory,
+      allocator,
+      isPacked,
+      look: () => this.#place.look(),
+      kick: (queue, next) => this.transport.kick(queue, this.#tellsNext ? next : undefined),
+      done: (sector) => void this.completed.push(sector),
+      isSector: (sector, bytes) => this.#isSector(sector, bytes),
+    });
   }
 
-  #offer(sector: number): void {
-    const header = this.#allocator.allocate(BlockHeader.BYTES);
-    const data = this.#allocator.allocate(SECTOR_BYTES);
-    const status = this.#allocator.allocate(1);
-    const { view } = header.region;
-    view.setUint32(header.offset + BlockHeader.TYPE, BlockRequestType.IN, true);
-    view.setUint32(header.offset + BlockHeader.SECTOR, sector, true);
-    status.region.bytes[status.offset] = 0xff;
-    const list = new BufferList()
-      .addReadable(header.address, header.length)
-      .addWritable(data.address, data.length)
-      .addWritable(status.address, 1);
-    const id = this.queue!.offer(list);
-    if (id < 0) throw new RangeError('the case has more requests than its queue has room for');
-    this.#out.set(id, { kind: 'request', data, status, list, sector });
-  }
-
-  #answered({ id, written }: UsedBuffer): void {
-    const out = this.#out.get(id)!;
-    this.#out.delete(id);
-    if (out.kind === 'request') this.#check(out);
-    else if (written === 0) throw new CaseFailed('a buffer that waited comes back empty');
-  }
-
-  #check({ data, status, sector }: Request): void {
-    this.completed.push(sector);
-    const answer = status.region.bytes[status.offset];
-    if (answer !== BlockStatus.OK) throw new CaseFailed(`the read of sector ${sector} ends with status ${answer}`);
-    const bytes = data.region.bytes.subarray(data.offset, data.offset + data.length);
-    if (!this.#place.isSector(sector, bytes)) throw new CaseFailed(`sector ${sector} has other bytes`);
+  #isSector(sector: number, bytes: Uint8Array): boolean {
+    const written = this.#written.get(sector);
+    return written === undefined ? this.#place.isSector(sector, bytes) : bytes.every((byte) => byte === written);
   }
 }

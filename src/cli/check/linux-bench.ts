@@ -66,6 +66,8 @@ export class LinuxBench {
     const bench: DriverBench = {
       varied,
       device: this.#device,
+      memory: this.#memory,
+      clock: systemClock,
       disk,
       resize,
       notifyForNothing: () => this.#function.notifyForNothing(),

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { SECTOR_BYTES } from '../../devices/block/layout.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { byteOf } from './bench.ts';
-import { type DriverUnderTest, expect, type Load } from './driver-case.ts';
+import { expect } from './case-failed.ts';
+import type { DriverUnderTest, GivenUp, Load } from './driver-case.ts';
 
 const BUS = '/sys/bus/pci/drivers/virtio-pci';
 const DEVICE = '/sys/bus/virtio/devices/virtio*';
@@ -14,12 +15,20 @@ const SETTINGS = [
 ].join(' && ');
 /** Read from each sector on: dd has a buffer of this size where O_DIRECT wants it, and else reads through the page cache. */
 const BLOCK_BYTES = 4096;
+/** Error numbers of Linux: EIO, ENODATA, ENODEV, ETIMEDOUT. */
+const WHY: Readonly<Record<string, GivenUp>> = {
+  '-5': 'it needs a reset',
+  '-61': 'it was reset',
+  '-19': 'it is gone',
+  '-110': 'it takes too long',
+};
 /** Of files in the guest. */
 let loads = 0;
 
 /** The block driver of a Linux with the modules that suspend, over the guest's command line. */
 export class LinuxDriver implements DriverUnderTest {
   readonly manyCycles = 10;
+  readonly lostRequests = 'are done again';
   readonly #machine: Machine;
   /** The PCI function. */
   readonly #address: string;
@@ -72,6 +81,13 @@ export class LinuxDriver implements DriverUnderTest {
 
   async resume(): Promise<void> {
     await this.#run(`echo 0 >$(echo ${DEVICE}/suspend) && [ $(cat ${DEVICE}/suspend) = 0 ]`);
+  }
+
+  /** The modules log the number of the error, and the kernel forgets it here for the next time. */
+  async whyGivenUp(): Promise<GivenUp | undefined> {
+    const log = await this.#run('dmesg -c');
+    const number = /virtio\d+: (?:suspend|resume) failed \((-\d+)\)/.exec(log)?.[1];
+    return number === undefined ? undefined : WHY[number];
   }
 
   async capacitySectors(): Promise<number> {

@@ -1,12 +1,26 @@
+import { type Clock, systemClock } from '../../device/clock.ts';
 import { BlockDriver } from '../../devices/block/driver.ts';
 import { SECTOR_BYTES } from '../../devices/block/layout.ts';
-import { byteOf, makeVariedBench } from './bench.ts';
-import { type DriverCase, type DriverUnderTest, expect, type Load, type TransitionLimit } from './driver-case.ts';
+import { type StatusFault, StatusWaitError } from '../../driver/status-wait.ts';
+import type { DriverTransport } from '../../driver/transport.ts';
+import type { TraceTransport } from '../../monitor/trace.ts';
+import { byteOf } from './bench.ts';
+import { expect } from './case-failed.ts';
+import type { DriverCase, DriverUnderTest, GivenUp, Load, TransitionLimit } from './driver-case.ts';
 import type { CheckCase } from './run-cases.ts';
+import { makeVariedBench } from './varied-bench.ts';
+
+const WHY: Readonly<Partial<Record<StatusFault, GivenUp>>> = {
+  needsReset: 'it needs a reset',
+  lost: 'it was reset',
+  gone: 'it is gone',
+  limit: 'it takes too long',
+};
 
 /** The block driver of this project. */
 class OwnDriver implements DriverUnderTest {
   readonly manyCycles = 100;
+  readonly lostRequests = 'fail';
   readonly #driver: BlockDriver;
 
   constructor(driver: BlockDriver) {
@@ -41,18 +55,31 @@ class OwnDriver implements DriverUnderTest {
     return this.#driver.resume(limit);
   }
 
+  async whyGivenUp(error: unknown): Promise<GivenUp | undefined> {
+    return error instanceof StatusWaitError ? WHY[error.fault] : undefined;
+  }
+
   async capacitySectors(): Promise<number> {
     return this.#driver.info.capacitySectors;
   }
 }
 
+/** Which driver: ours, if not said otherwise. */
+interface OwnDriverOptions {
+  readonly way: TraceTransport;
+  readonly clock?: Clock;
+  /** What lies between the driver and its device, if anything does. */
+  readonly between?: (transport: DriverTransport) => DriverTransport;
+}
+
 /** A driver of ours and its device, for one case. */
 export async function prepareOwnDriver(
-  way: 'direct' | 'pci',
+  { way, clock = systemClock, between = (transport) => transport }: OwnDriverOptions,
   { run }: DriverCase,
   offer: readonly number[],
 ): Promise<CheckCase> {
-  const bench = await makeVariedBench(way, { offer });
-  const driver = new BlockDriver(bench.transport, bench.allocator, { queueSize: 16, resetLimitMs: 100 });
+  const bench = await makeVariedBench(way, { offer }, clock);
+  const options = { queueSize: 16, resetLimitMs: 100, clock };
+  const driver = new BlockDriver(between(bench.transport), bench.allocator, options);
   return { trace: bench.trace, run: () => run(new OwnDriver(driver), bench) };
 }

@@ -11,6 +11,8 @@ import { DeviceId } from '../../spec/device-ids.ts';
 import { PCI_DEVICE_BASE, PciHeader, VirtioPciCap } from '../../spec/pci.ts';
 import { type PciAccess, PciDriverTransport } from '../../transports/pci/driver.ts';
 import { findCapabilities } from '../../transports/pci/found-capabilities.ts';
+import { unseen } from './bench.ts';
+import { pciRegisters, type ShownRegisters } from './shown-registers.ts';
 
 /** A device in another process that was reached, and a recorder between it and its driver. */
 export interface Reached {
@@ -18,8 +20,12 @@ export interface Reached {
   /** What the two share. */
   readonly memory: GuestMemory;
   readonly trace: readonly string[];
+  /** Where it has any that can be read. */
+  readonly registers?: ShownRegisters;
   /** Lets the recorder look at the queues. */
   look(): void;
+  /** Does something about the queues that the recorder is not to see. */
+  unseen<T>(action: () => Promise<T>): Promise<T>;
   close(): Promise<void> | void;
 }
 
@@ -30,9 +36,9 @@ export type Reach = () => Promise<Reached>;
 export async function reachVhostUser(path: string): Promise<Reached> {
   const transport = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
   const { memory } = transport;
-  const { recorder, trace, look } = record('direct', DeviceId.BLOCK, memory);
+  const { recorder, ...seen } = record('direct', DeviceId.BLOCK, memory);
   const recorded = recordedInterrupts(recorder, recordedTransport(recorder, transport));
-  return { transport: recorded, memory, trace, look, close: () => transport.close() };
+  return { transport: recorded, memory, ...seen, close: () => transport.close() };
 }
 
 export async function reachVfioUser(path: string): Promise<Reached> {
@@ -48,8 +54,9 @@ export async function reachVfioUser(path: string): Promise<Reached> {
 /** A PCI function whose device has access to `memory`. More is read of it than drivers need: what the rules are about. */
 export async function reachFunction(access: PciAccess, memory: GuestMemory): Promise<Omit<Reached, 'close'>> {
   const device = await access.readConfig(PciHeader.DEVICE, 2);
-  const { recorder, trace, look } = record('pci', device - PCI_DEVICE_BASE, memory);
-  const bus = recordedPci(recorder, access, placesOf((await findCapabilities(access)).structures));
+  const { recorder, ...seen } = record('pci', device - PCI_DEVICE_BASE, memory);
+  const { structures } = await findCapabilities(access);
+  const bus = recordedPci(recorder, access, placesOf(structures));
   await bus.readConfig(PciHeader.REVISION, 1);
   await bus.readConfig(PciHeader.SUBSYSTEM, 2);
   for (let at = await access.readConfig(PciHeader.CAPABILITIES, 1); at !== 0; ) {
@@ -59,7 +66,7 @@ export async function reachFunction(access: PciAccess, memory: GuestMemory): Pro
   const transport = await PciDriverTransport.open(bus);
   // The cause of INTx is read from a register, later than it was raised.
   const told = transport.interrupts === 'MSI-X' ? recordedInterrupts(recorder, transport) : transport;
-  return { transport: told, memory, trace, look };
+  return { transport: told, memory, registers: pciRegisters(bus, structures), ...seen };
 }
 
 /** Records accesses to registers and, as the memory is both ends', what is in queues and buffers. */
@@ -67,10 +74,10 @@ function record(
   transport: TraceTransport,
   device: number,
   memory: GuestMemory,
-): { readonly recorder: Recorder; readonly trace: readonly string[]; look(): void } {
+): { readonly recorder: Recorder } & Pick<Reached, 'trace' | 'look' | 'unseen'> {
   const lines = new TraceLines();
   const seen = new QueuesSeen(lines);
   const recorder = new Recorder({ transport, device }, seen, systemClock);
   seen.record(recorder, memory);
-  return { recorder, trace: lines.lines, look: () => recorder.look?.() };
+  return { recorder, trace: lines.lines, look: () => recorder.look?.(), unseen: (action) => unseen(recorder, action) };
 }

@@ -19,6 +19,11 @@ export class Variation {
   withheld: FeatureSet = 0n;
   /** Called after each write of the status. */
   onWritten: (value: number) => void = () => {};
+  /** Called before each read of the status. */
+  onRead: () => void = () => {};
+  /** What the driver has written to the status, in order. */
+  readonly writes: number[] = [];
+  #kicks = 0;
   #resets = 0;
   #missedKicks = 0;
 
@@ -27,17 +32,24 @@ export class Variation {
     return this.#resets;
   }
 
+  /** Those that went past the device, too. */
+  get kicks(): number {
+    return this.#kicks;
+  }
+
   get missedKicks(): number {
     return this.#missedKicks;
   }
 
   /** The status that a read shows. */
   shown<T>(own: () => T): T | number {
+    this.onRead();
     return this.status ?? this.statuses.shift() ?? own();
   }
 
   /** A write of the status; `write` lets the device hear it. */
   written(value: number, write: (value: number) => void): void {
+    this.writes.push(value);
     if (value === 0) this.#resets++;
     if (!this.isDeaf(value)) write(value);
     this.onWritten(value);
@@ -48,6 +60,7 @@ export class Variation {
   }
 
   kicked(kick: () => void): void {
+    this.#kicks++;
     if (this.missesKicks) this.#missedKicks++;
     else kick();
   }
@@ -59,5 +72,6 @@ export class Variation {
     this.isDeaf = () => false;
     this.missesKicks = false;
     this.onWritten = () => {};
+    this.onRead = () => {};
   }
 }

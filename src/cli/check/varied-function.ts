@@ -15,17 +15,22 @@ export function recordVariedFunction(
   device: Device,
   memory: GuestMemory,
 ): { readonly varied: VariedFunction; readonly pci: PciFunction } {
-  recordRings(recorder, device, memory);
-  device.observer = {
-    usedNotified: (queue) => recorder.event({ kind: 'interrupt', cause: 'used', queue }),
-    configNotified: () => recorder.event({ kind: 'interrupt', cause: 'config' }),
-  };
+  recordInterrupts(recorder, device, memory);
   const varied = new VariedFunction(new PciDevice(device, { layout: ioLayout }));
   varied.onNothing = () => {
     recorder.event({ kind: 'interrupt', cause: 'used' });
     recorder.event({ kind: 'interrupt', cause: 'config' });
   };
   return { varied, pci: recordedFunction(recorder, varied, placesOf(ioLayout.structures)) };
+}
+
+/** Records what a device does in its queues and tells, and not what it shows, which a driver may not get to see. */
+export function recordInterrupts(recorder: Recorder, device: Device, memory: GuestMemory): void {
+  recordRings(recorder, device, memory);
+  device.observer = {
+    usedNotified: (queue) => recorder.event({ kind: 'interrupt', cause: 'used', queue }),
+    configNotified: () => recorder.event({ kind: 'interrupt', cause: 'config' }),
+  };
 }
 
 const { common, isr, notify } = ioLayout.structures;

@@ -12,6 +12,8 @@ export interface WaitingType {
   readonly type: DeviceType;
   /** Lets something come: a key, random bytes, a frame. */
   arrive(): void;
+  /** Changes something that the configuration says, to what it never was before. */
+  change(): void;
 }
 
 export function waitingType(kind: WaitingKind): WaitingType {
@@ -27,7 +29,12 @@ export function waitingType(kind: WaitingKind): WaitingType {
 
 function consoleType(): WaitingType {
   const type = new ConsoleDevice({ output: () => {} });
-  return { type, arrive: () => void type.input(Uint8Array.of(0x6b)) };
+  let rows = 40;
+  return {
+    type,
+    arrive: () => void type.input(Uint8Array.of(0x6b)),
+    change: () => type.resize({ rows: ++rows, columns: 80 }),
+  };
 }
 
 /** Its source answers when something arrives, and not before. */
@@ -42,10 +49,11 @@ function entropyType(): WaitingType {
         };
       }),
   );
-  return { type, arrive: () => answer() };
+  // It has no configuration.
+  return { type, arrive: () => answer(), change: () => {} };
 }
 
 function networkType(): WaitingType {
   const type = new NetDevice({ mac: Uint8Array.of(2, 0, 0, 0, 0, 1), transmit: () => {} });
-  return { type, arrive: () => type.receive(new Uint8Array(60).fill(0xff)) };
+  return { type, arrive: () => type.receive(new Uint8Array(60).fill(0xff)), change: () => type.setLink('down') };
 }

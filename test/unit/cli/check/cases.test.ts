@@ -5,6 +5,7 @@ import { deviceCases } from '../../../../src/cli/check/device-cases.ts';
 import { driverCases } from '../../../../src/cli/check/driver-cases.ts';
 import { rules } from '../../../../src/monitor/rules.ts';
 import { casesDocument } from '../../../support/cases-table.ts';
+import { situations } from '../../../support/situations.ts';
 
 const root = join(import.meta.dirname, '../../../..');
 const file = join(root, 'docs/cases.md');
@@ -28,7 +29,20 @@ describe('the cases of virtio check', () => {
     }
   });
 
-  it('and those that are not walked are in docs/cases.md', () => {
+  it('walk each of 68 situations, or it is said why not', () => {
+    expect(situations.length).toBe(68);
+    const names = (cases: readonly { readonly name: string }[]): Set<string> => new Set(cases.map(({ name }) => name));
+    const [ofDevice, ofDriver] = [names(deviceCases), names(driverCases)];
+    for (const { what, device = [], driver = [], rest } of situations) {
+      expect(device.length + driver.length > 0 || rest !== undefined, what).toBe(true);
+      expect([
+        ...device.filter((name) => !ofDevice.has(name)),
+        ...driver.filter((name) => !ofDriver.has(name)),
+      ]).toEqual([]);
+    }
+  });
+
+  it('and what is not walked are in docs/cases.md', () => {
     const seen = casesDocument();
     if (process.env['WRITE_TABLES'] !== undefined) writeFileSync(file, seen);
     expect(readFileSync(file, 'utf8')).toBe(seen);

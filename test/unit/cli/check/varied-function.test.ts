@@ -1,6 +1,6 @@
 /** The device that a driver under test has to do with over PCI: what it is told to vary the driver sees, and the recorder. */
 import { expect, it } from 'vitest';
-import { makeVariedBench } from '../../../../src/cli/check/bench.ts';
+import { makeVariedBench } from '../../../../src/cli/check/varied-bench.ts';
 import { BlockDriver } from '../../../../src/devices/block/driver.ts';
 import { featureSet } from '../../../../src/spec/features.ts';
 import { judgeLines } from '../../../support/recorded-rig.ts';
