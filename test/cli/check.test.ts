@@ -90,6 +90,16 @@ describe('virtio check trace', () => {
     expect(stdout).toMatch(/^2003 lines, judged by VIRTIO 1\.4: /m);
   });
 
+  it('shows how far it is in a large file', async () => {
+    const read: TraceEvent = { kind: 'status.read', value: 0x0f };
+    const file = traceFile('large.jsonl', [...goesOn(), ...Array.from({ length: 150_000 }, () => read)]);
+    const { code, stdout, stderr } = await virtio(['check', 'trace', file]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('150003 lines, judged by');
+    expect(stderr).toContain(`The trace ${file}`);
+    expect(stderr).toMatch(/judged \d+%: line \d+000/);
+  });
+
   it('refuses a command line that makes no sense', async () => {
     expect((await virtio(['check', 'trace'])).code).toBe(2);
     expect((await virtio(['check', 'trace', 'x', '--text', 'v2'])).code).toBe(2);

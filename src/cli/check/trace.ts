@@ -1,6 +1,8 @@
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { type Command, Option } from 'commander';
+import type { OnProgress } from '../../machine/progress.ts';
 import { Judge } from '../../monitor/judge.ts';
 import { PerfettoExport } from '../../monitor/perfetto.ts';
 import { rules } from '../../monitor/rules.ts';
@@ -10,11 +12,16 @@ import { TransportError } from '../../spec/fault.ts';
 import { fileName } from '../argument.ts';
 import { ExitCode } from '../exit-code.ts';
 import { requireWritable } from '../output-file.ts';
+import { withProgress } from '../progress.ts';
 import { type JsonTarget, writeReport } from '../report.ts';
 import { junit } from './junit.ts';
 import { save } from './output.ts';
 import { count, ruleReport, type TraceReport } from './verdict-report.ts';
 import { traceTable } from './verdict-table.ts';
+
+/** From which size on a trace takes a second or more. */
+const LARGE_BYTES = 4 << 20;
+const LINES_BETWEEN = 1000;
 
 interface TraceOptions {
   readonly text?: TextVersion;
@@ -45,7 +52,7 @@ Exit code: 0 when no MUST is broken and every line makes sense, else 1; warnings
 async function judgeFile(file: string, options: TraceOptions): Promise<void> {
   const { json, perfetto } = options;
   for (const path of [json, options.junit, perfetto]) if (typeof path === 'string') await requireWritable(path);
-  const { report, picture } = await readTrace(file, options);
+  const { report, picture } = await readWithProgress(file, options);
   await writeReport(json, report);
   if (options.junit !== undefined) await save(options.junit, junit(`virtio check trace ${file}`, report));
   if (perfetto !== undefined) await save(perfetto, JSON.stringify(picture?.end()));
@@ -53,11 +60,27 @@ async function judgeFile(file: string, options: TraceOptions): Promise<void> {
   process.exitCode = report.ok ? ExitCode.OK : ExitCode.FAILED;
 }
 
+interface Read {
+  readonly report: TraceReport;
+  readonly picture: PerfettoExport | undefined;
+}
+
+/** A file of some size takes time, and it is shown how far it is. */
+async function readWithProgress(file: string, options: TraceOptions): Promise<Read> {
+  const bytes = await stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  if (bytes < LARGE_BYTES) return readTrace(file, options);
+  return withProgress(`The trace ${file}`, (onProgress) => readTrace(file, options, { bytes, onProgress }));
+}
+
 /** Judges a file line by line; only its picture, if one is wanted, is kept. */
 async function readTrace(
   file: string,
   { text, perfetto }: TraceOptions,
-): Promise<{ report: TraceReport; picture: PerfettoExport | undefined }> {
+  progress?: { readonly bytes: number; readonly onProgress: OnProgress },
+): Promise<Read> {
   const reader = new TraceReader();
   let judge: Judge | undefined;
   let picture: PerfettoExport | undefined;
@@ -65,6 +88,12 @@ async function readTrace(
   try {
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
       const event = reader.read(line);
+      if (progress !== undefined && reader.line % LINES_BETWEEN === 0) {
+        const fraction = Math.min(1, input.bytesRead / progress.bytes);
+        progress.onProgress({ name: 'judged', detail: `line ${reader.line}`, fraction });
+        // A spinner turns only when somebody lets it.
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
       if (reader.header !== undefined && judge === undefined) {
         judge = new Judge(reader.header, rules, text);
         if (perfetto !== undefined) picture = new PerfettoExport(reader.header);
