@@ -61,7 +61,8 @@ function checkLinux(options: CaseOptions & GuestOptions): Promise<void> {
   );
 }
 
-function casesWith(
+/** Each driver case with each kind of ring. */
+export function casesWith(
   rings: typeof RINGS,
   prepare: (driverCase: DriverCase, offer: readonly number[]) => CheckCase | Promise<CheckCase>,
 ): readonly NamedCase[] {

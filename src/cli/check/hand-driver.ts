@@ -15,6 +15,7 @@ const { DRIVER_OK, SUSPEND, DEVICE_NEEDS_RESET } = Status;
 
 /** How long a device may take for anything. */
 const LIMIT_MS = 2000;
+const LONGEST_PAUSE_MS = 20;
 const QUEUE_SIZE = 16;
 
 /** Where a driver by hand is at work. */
@@ -163,12 +164,12 @@ export class HandDriver {
     look: () => void = () => this.collect(),
   ): Promise<number> {
     const end = this.#clock.now() + LIMIT_MS;
-    for (;;) {
+    for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       const status = await this.status();
       if (reached(status)) return status;
       if (this.#clock.now() > end) throw new CaseFailed(`${what}: the status is still ${describeStatus(status)}`);
       look();
-      await this.#pause();
+      await this.#pause(pauseMs);
     }
   }
 
@@ -256,8 +257,8 @@ export class HandDriver {
     return Buffer.concat(this.queues.map((queue) => queue.bytes()));
   }
 
-  #pause(): Promise<void> {
-    return new Promise((resolve) => this.#clock.after(1, resolve));
+  #pause(ms = 1): Promise<void> {
+    return new Promise((resolve) => this.#clock.after(ms, resolve));
   }
 
   #makeQueue(index: number, accepted: FeatureSet): HandQueue {

@@ -2,7 +2,6 @@ import { type Clock, systemClock } from '../../device/clock.ts';
 import { BlockDriver } from '../../devices/block/driver.ts';
 import { SECTOR_BYTES } from '../../devices/block/layout.ts';
 import { type StatusFault, StatusWaitError } from '../../driver/status-wait.ts';
-import type { DriverTransport } from '../../driver/transport.ts';
 import type { TraceTransport } from '../../monitor/trace.ts';
 import { byteOf } from './bench.ts';
 import { expect } from './case-failed.ts';
@@ -68,18 +67,18 @@ class OwnDriver implements DriverUnderTest {
 interface OwnDriverOptions {
   readonly way: TraceTransport;
   readonly clock?: Clock;
-  /** What lies between the driver and its device, if anything does. */
-  readonly between?: (transport: DriverTransport) => DriverTransport;
+  /** Makes the driver, if it is to be another than ours. */
+  readonly make?: (...of: ConstructorParameters<typeof BlockDriver>) => BlockDriver;
 }
 
 /** A driver of ours and its device, for one case. */
 export async function prepareOwnDriver(
-  { way, clock = systemClock, between = (transport) => transport }: OwnDriverOptions,
+  { way, clock = systemClock, make = (...of) => new BlockDriver(...of) }: OwnDriverOptions,
   { run }: DriverCase,
   offer: readonly number[],
 ): Promise<CheckCase> {
   const bench = await makeVariedBench(way, { offer }, clock);
   const options = { queueSize: 16, resetLimitMs: 100, clock };
-  const driver = new BlockDriver(between(bench.transport), bench.allocator, options);
+  const driver = make(bench.transport, bench.allocator, options);
   return { trace: bench.trace, run: () => run(new OwnDriver(driver), bench) };
 }

@@ -10,6 +10,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { judgeLines } from '../../support/recorded-rig.ts';
 import { type DeviceFault, TwinDevice } from '../../support/twin-device.ts';
 import { type DriverFault, GivenUp, TwinDriver } from '../../support/twin-driver.ts';
+import { ruleOfDeviceFault, ruleOfDriverFault } from '../../support/twin-faults.ts';
 
 /** The rules that a life of these two breaks. */
 async function broken(deviceFault?: DeviceFault, driverFault?: DriverFault): Promise<string[]> {
@@ -38,57 +39,31 @@ describe('twins', () => {
     expect(await broken()).toEqual([]);
   });
 
-  const ofDevice: Readonly<Record<DeviceFault, string>> = {
-    'shows SUSPEND before DRIVER_OK': 'suspend.device.1',
-    'takes configuration writes at rest': 'suspend.device.2',
-    'interrupts at rest': 'suspend.device.3',
-    'uses buffers at rest': 'suspend.device.4',
-    'changes its configuration at rest': 'suspend.device.5',
-    'tells a change at rest': 'suspend.device.6',
-    'forgets to tell a change': 'suspend.device.7',
-    'keeps DRIVER_OK': 'suspend.device.8',
-    'never runs again': 'suspend.device.9',
-    'rests with a buffer in processing': 'suspend.device.11',
-    'defers its interrupts': 'suspend.device.12',
-    'zeroes the status': 'status.device.bits',
-    'suspends without negotiation': 'suspend.device.negotiated',
-    'offers bit 42': 'features.device.defined',
-    'uses a buffer twice': 'split.device.used.id',
-    'resumes without a look at its queue': 'suspend.device.scan',
-    'shows a suspend that failed as one that is done': 'suspend.device.failed',
-    'suspends though nobody asks': 'status.device.bits',
-    'runs again though nobody asks': 'status.device.bits',
-  };
   /** Some faults show only when the driver has one, too, which is named as well. */
   const provokedBy: Readonly<Record<string, readonly [DriverFault, string]>> = {
     'shows SUSPEND before DRIVER_OK': ['suspends before DRIVER_OK', 'suspend.driver.1'],
     'takes configuration writes at rest': ['writes configuration while suspended', 'suspend.driver.5'],
     'suspends without negotiation': ['suspends without negotiation', 'suspend.driver.1'],
   };
-  it.each(Object.entries(ofDevice) as [DeviceFault, string][])('a device that %s breaks %s', async (fault, rule) => {
-    const [driverFault, alongside = rule] = provokedBy[fault] ?? [];
-    expect(new Set(await broken(fault, driverFault))).toEqual(new Set([rule, alongside]));
-  });
+  it.each(Object.entries(ruleOfDeviceFault) as [DeviceFault, string][])(
+    'a device that %s breaks %s',
+    async (fault, rule) => {
+      const [driverFault, alongside = rule] = provokedBy[fault] ?? [];
+      expect(new Set(await broken(fault, driverFault))).toEqual(new Set([rule, alongside]));
+    },
+  );
 
-  const ofDriver: readonly (readonly [DriverFault, string])[] = [
-    ['suspends without negotiation', 'suspend.driver.1'],
-    ['suspends before DRIVER_OK', 'suspend.driver.1'],
-    ['does not read the status', 'suspend.driver.2'],
-    ['offers buffers while suspended', 'suspend.driver.3'],
-    ['kicks while suspended', 'suspend.driver.4'],
-    ['writes configuration while suspended', 'suspend.driver.5'],
-    ['does not wait for the resume', 'suspend.driver.6'],
-    ['waits for an equal byte', 'suspend.driver.seen'],
-    ['asks again while it waits for the resume', 'suspend.driver.6'],
-  ];
   it('break every rule of the suspend section', () => {
-    const named = new Set([...Object.values(ofDevice), ...ofDriver.map(([, rule]) => rule)]);
+    const named = new Set([...Object.values(ruleOfDeviceFault), ...Object.values(ruleOfDriverFault)]);
     const judged = rules.filter((rule) => levelIn(rule, '1.4') !== undefined);
     const ofSuspend = judged.map(({ id }) => id).filter((id) => id.startsWith('suspend.'));
     expect(ofSuspend.filter((id) => !named.has(id))).toEqual([]);
   });
 
-  it.each(ofDriver)('a driver that %s breaks %s', async (fault, rule) => {
-    expect(await broken(undefined, fault)).toEqual([rule]);
-  });
+  it.each(Object.entries(ruleOfDriverFault) as [DriverFault, string][])(
+    'a driver that %s breaks %s',
+    async (fault, rule) => {
+      expect(await broken(undefined, fault)).toEqual([rule]);
+    },
+  );
 });
