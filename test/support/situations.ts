@@ -159,6 +159,7 @@ const ofDevice: readonly Situation[] = [
   {
     what: 'A resume shows a running device when its queues are served',
     device: [IDLE, REFUSED_WAKE, 'a reset while resuming is a reset: what comes late changes nothing'],
+    rest: 'What is walked is that it does not before its back-end works. Its queues: `test/suspend/leaving.test.ts`.',
   },
   { what: 'A request to resume that has dropped SUSPEND', device: [EITHER_FORM] },
   {
