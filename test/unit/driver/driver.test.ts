@@ -4,6 +4,7 @@ import { ProtocolError, StateError } from '../../../src/spec/fault.ts';
 import { Feature, featureSet } from '../../../src/spec/features.ts';
 import { makeDriverRig, startDriverRig } from '../../support/driver-rig.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { outcome } from '../../support/outcome.ts';
 import { ScriptedDevice } from '../../support/scripted-device.ts';
 import { watchRejections } from '../../support/unhandled-rejections.ts';
 
@@ -79,6 +80,46 @@ describe('initialisation', () => {
     expect(device.takeLog().at(-1)).toMatch(/^status [89a-f]/);
     expect(driver.driver.state).toBe('failed');
     await expect(driver.read(0, 512)).rejects.toThrow(StateError);
+  });
+
+  it.each([3, 65_535, 65_536])('ends when a split queue of the device has %i entries', async (entries) => {
+    const { device, driver } = makeDriverRig();
+    device.queueSize = entries;
+    await expect(driver.initialize()).rejects.toMatchObject({ rule: 'pci.device.common.15' });
+    expect(device.takeLog().at(-1)).toBe('status 8b');
+  });
+
+  it.each([
+    [{}, 256],
+    [{ queueSize: 16 }, 16],
+  ])('makes no queue larger than its options %o say', async (options, size) => {
+    const { allocator, device, clock } = makeDriverRig();
+    device.queueSize = 1024;
+    const driver = new BlockDriver(device, allocator, { clock, ...options });
+    await driver.initialize();
+    expect(driver.driver.queues.map((queue) => queue.size)).toEqual([size]);
+  });
+
+  it('ends when there is no device any more, and writes nothing to what is not there', async () => {
+    const { device, driver } = makeDriverRig();
+    device.onStatus = (value) => (value === 0x03 ? 0xff : value);
+    await expect(driver.initialize()).rejects.toMatchObject({ fault: 'gone' });
+    expect(device.takeLog()).toEqual(['status 00', 'status 01', 'status 03']);
+  });
+
+  it('looks each millisecond whether the reset has ended, for as long as its options say', async () => {
+    const { allocator, device, clock } = makeDriverRig();
+    const driver = new BlockDriver(device, allocator, { clock, resetLimitMs: 30 });
+    let looks = 0;
+    device.onStatus = () => 0x0f;
+    device.onRead = () => looks++;
+    const reset = driver.driver.reset();
+    const refused = expect(reset).rejects.toThrow(/does not end its reset/);
+    await clock.advance(29);
+    expect(looks).toBe(30);
+    await clock.advance(1);
+    await refused;
+    expect([looks, clock.pending]).toEqual([31, 0]);
   });
 
   it.each([0x01, 0x0b])('ends when the device is reset behind it, after %i was written', async (last) => {
@@ -184,6 +225,64 @@ describe('a reset by the driver', () => {
     await refused;
     await driver.initialize();
     expect(driver.driver.state).toBe('running');
+  });
+});
+
+describe('an interrupt', () => {
+  it('to a driver that was reset, has failed or has suspended its device reads no ring and no status', async () => {
+    for (const state of ['reset', 'failed', 'suspended'] as const) {
+      const { device, driver, answer } = await startDriverRig();
+      const read = outcome(driver.read(0, 512));
+      await settle();
+      if (state === 'suspended') {
+        device.onStatus = () => 0x1b;
+        await driver.suspend();
+      }
+      const queue = device.queues[0]!;
+      if (state === 'reset') {
+        device.onStatus = () => 0x0f;
+        driver.driver.reset().catch(() => {});
+      }
+      if (state === 'failed') {
+        device.writeStatus = () => new Promise(() => {});
+        device.onLost?.(new Error('the cable was cut'));
+      }
+      await settle();
+      expect(driver.driver.state).toBe(state);
+      device.queues[0] = queue;
+      answer();
+      await settle();
+      expect(read.value).toBe('pending');
+    }
+  });
+
+  it('of a changed configuration is for the type alone while the device runs and is all right', async () => {
+    const { device, driver } = await startDriverRig();
+    const capacities: number[] = [];
+    driver.onInfoChange = ({ capacitySectors }) => capacities.push(capacitySectors);
+    device.config[0] = 128;
+    device.onConfigChange?.();
+    await settle();
+    expect(capacities).toEqual([128]);
+    const failures: Error[] = [];
+    driver.driver.onFailed = (error) => failures.push(error);
+    device.readStatus = () => {
+      throw new Error('the cable was cut');
+    };
+    device.onConfigChange?.();
+    await settle();
+    expect(failures).toEqual([new Error('the cable was cut')]);
+    expect(driver.driver.state).toBe('failed');
+  });
+});
+
+describe('a field of the configuration space', () => {
+  it('is written in one access of its width', async () => {
+    const { device, driver } = await startDriverRig();
+    const writes: number[][] = [];
+    device.writeConfig = (...access: number[]) => writes.push(access);
+    await driver.driver.writeConfig({ offset: 32, bytes: 1 }, 7);
+    expect(writes).toEqual([[32, 1, 7]]);
   });
 });
 
