@@ -45,6 +45,10 @@ function isUnit(argument) {
 function installWhatTestsNeed() {
   // The tests in a browser, against QEMU's devices, and with Linux drivers of ours are skipped without these.
   installPrograms({ chromium: 'chromium', 'qemu-system-x86_64': 'qemu-system-x86', ...compiler });
+  // So is what a server asks of the system when a guest flushes.
+  installPrograms({ strace: 'strace' });
+  // So is a machine that starts from a disk of ours.
+  installPrograms({ syslinux: 'syslinux', mcopy: 'mtools' });
   // So are disks on NBD servers.
   installPrograms({ nbdkit: 'nbdkit', 'qemu-nbd': 'qemu-utils' });
   // So is the test of our devices in a QEMU that speaks vfio-user.

@@ -1,118 +1,39 @@
 /** `virtio serve`, with our own drivers in place of a virtual machine, and what is asked at its control socket. */
+import { once } from 'node:events';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { afterEach, describe, expect, it } from 'vitest';
-import { BlockDriver } from '../../src/devices/block/driver.ts';
+import { describe, expect, it } from 'vitest';
 import { VfioUserClient } from '../../src/hosts/vfio-user/client.ts';
 import { ClientMemory } from '../../src/hosts/vfio-user/client-memory.ts';
-import { VhostUserTransport } from '../../src/hosts/vhost-user/driver-transport.ts';
-import { GuestAllocator } from '../../src/memory/allocator.ts';
-import { DeviceId } from '../../src/spec/device-ids.ts';
 import { ExportFlag } from '../../src/storage/nbd/layout.ts';
-import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { pattern } from '../support/rig.ts';
 import { directPlace } from '../unit/storage/direct-places.ts';
-import { mappablePlaces } from '../unit/storage/mappable-places.ts';
+import { canBeMapped } from '../unit/storage/mappable-places.ts';
 import { simpleReply, TestNbdServer } from '../unit/storage/nbd/nbd-server.ts';
-import { type Running, start, virtio, workFolder } from './virtio.ts';
+import {
+  argumentsOf,
+  ask,
+  asked,
+  cleanUp,
+  drive,
+  events,
+  folder,
+  freshName,
+  IMAGE_BYTES,
+  PROTOCOLS,
+  places,
+  scrape,
+  serve,
+  status,
+} from './served-disk.ts';
+import { start, virtio } from './virtio.ts';
 
-/** Not every file system keeps room for what is written to memory. */
-const canBeMapped = mappablePlaces.some(({ place }) => place === tmpdir());
-if (!canBeMapped)
-  console.warn('skipped: an image that is mapped, as the folder for temporary files is not on ext4 or tmpfs');
 const canBeDirect = directPlace === tmpdir();
 if (!canBeDirect)
   console.warn('skipped: an image past the page cache, as the folder for temporary files does not allow it');
 /** How an image can be read and written here, besides by calls through the page cache. */
 const WAYS = [...(canBeMapped ? ['--mapped'] : []), ...(canBeDirect ? ['--direct'] : [])];
-
-const PROTOCOLS = ['vhost-user', 'vfio-user'] as const;
-type Protocol = (typeof PROTOCOLS)[number];
-const IMAGE_BYTES = 1 << 20;
-
-const folder = workFolder();
-let names = 0;
-const cleanUp: (() => void)[] = [];
-afterEach(() => {
-  for (const action of cleanUp.splice(0).reverse()) action();
-});
-
-interface Served {
-  readonly server: Running;
-  readonly image: string;
-  readonly socket: string;
-  readonly control: string;
-  readonly metrics: string;
-}
-
-/** Paths of a server that is not started yet. */
-function places(): Omit<Served, 'server'> {
-  const name = `${names++}`;
-  const [socket, control, metrics] = ['socket', 'control', 'metrics'].map((what) => folder.path(`${what}-${name}`));
-  return { image: folder.image(`disk-${name}`, IMAGE_BYTES), socket: socket!, control: control!, metrics: metrics! };
-}
-
-function argumentsOf(protocol: Protocol, { image, socket, control, metrics }: Omit<Served, 'server'>): string[] {
-  const own = ['--control', control, '--metrics', metrics];
-  return ['serve', 'block', '--image', image, `--${protocol}`, socket, ...own];
-}
-
-async function serve(protocol: Protocol, at = places(), more: readonly string[] = []): Promise<Served> {
-  const server = start([...argumentsOf(protocol, at), ...more]);
-  await server.says(/"event":"listening"/);
-  return { server, ...at };
-}
-
-/** Our driver in front of a server. */
-async function drive(protocol: Protocol, socket: string, shared?: ClientMemory): Promise<BlockDriver> {
-  const [transport, memory, close] = await open(protocol, socket, shared);
-  cleanUp.push(close);
-  const driver = new BlockDriver(transport, new GuestAllocator(memory, 0x1000, 1 << 20));
-  await driver.initialize();
-  return driver;
-}
-
-async function open(protocol: Protocol, path: string, shared?: ClientMemory) {
-  if (protocol === 'vhost-user') {
-    const transport = await VhostUserTransport.open({ path, deviceId: DeviceId.BLOCK });
-    return [transport, transport.memory, () => transport.close()] as const;
-  }
-  const client = await VfioUserClient.connect(path, shared === undefined ? {} : { memory: shared });
-  return [await PciDriverTransport.open(client), client.memory, () => client.close()] as const;
-}
-
-async function asked(command: string, ...args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await virtio([command, ...args]);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return stdout;
-}
-
-async function status(control: string): Promise<Record<string, unknown>> {
-  return JSON.parse(await asked('status', control, '--json')) as Record<string, unknown>;
-}
-
-function events({ server }: Served): string[] {
-  return server.stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => (JSON.parse(line) as { event: string }).event);
-}
-
-/** What is served to Prometheus, by name and labels. */
-async function scrape(socketPath: string): Promise<ReadonlyMap<string, number>> {
-  const text = await new Promise<string>((resolve, reject) => {
-    get({ socketPath, path: '/metrics' }, (response) => {
-      let body = '';
-      response.on('data', (bytes) => (body += bytes)).on('end', () => resolve(body));
-    }).on('error', reject);
-  });
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(
-    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
-  );
-}
 
 describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
   it('is read, written, counted, and given another size; SIGTERM ends it', async () => {
@@ -145,14 +66,10 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     expect(await asked('status', served.control)).toMatch(/bytes +│ 2097152 /);
 
     for (const action of cleanUp.splice(0)) action();
+    await served.server.says(/"event":"disconnected"/);
     served.server.child.kill('SIGTERM');
-    expect((await served.server.ended).code).toBe(0);
-    expect(events(served)).toEqual(
-      ['listening', 'connected', expect.stringMatching(/ending|disconnected/), expect.anything(), 'ended'].slice(
-        0,
-        events(served).length,
-      ),
-    );
+    expect(await served.server.ended).toMatchObject({ code: 0, stderr: '' });
+    expect(events(served)).toEqual(['listening', 'connected', 'disconnected', 'ending', 'ended']);
   });
 
   it('rests while it is paused, is saved then, and goes on, or another one does', async () => {
@@ -229,7 +146,7 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
   });
 
   it('may be on an NBD server, which crashes and loses what it has not flushed', async () => {
-    const nbd = await TestNbdServer.start(folder.path(`nbd-${names++}`), new Uint8Array(IMAGE_BYTES));
+    const nbd = await TestNbdServer.start(folder.path(freshName('nbd')), new Uint8Array(IMAGE_BYTES));
     cleanUp.push(() => void nbd.stop());
     const served = await serve(protocol, { ...places(), image: nbd.uri });
     const driver = await drive(protocol, served.socket);
@@ -260,7 +177,7 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
   });
 
   it('ends after what is in processing', async () => {
-    const nbd = await TestNbdServer.start(folder.path(`nbd-${names++}`), new Uint8Array(IMAGE_BYTES));
+    const nbd = await TestNbdServer.start(folder.path(freshName('nbd')), new Uint8Array(IMAGE_BYTES));
     cleanUp.push(() => void nbd.stop());
     const served = await serve(protocol, { ...places(), image: nbd.uri });
     const driver = await drive(protocol, served.socket);
@@ -278,6 +195,7 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     answer();
     await write;
     expect((await served.server.ended).code).toBe(0);
+    expect(events(served)).toEqual(['listening', 'connected', 'ending', 'disconnected', 'ended']);
     expect(nbd.content.subarray(0, 512)).toEqual(pattern(512));
   });
 
@@ -303,7 +221,7 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
 
   it('is read-only on an NBD server that has it so', async () => {
     const flags = ExportFlag.HAS_FLAGS | ExportFlag.READ_ONLY;
-    const nbd = await TestNbdServer.start(folder.path(`nbd-${names++}`), new Uint8Array(IMAGE_BYTES), { flags });
+    const nbd = await TestNbdServer.start(folder.path(freshName('nbd')), new Uint8Array(IMAGE_BYTES), { flags });
     cleanUp.push(() => void nbd.stop());
     const served = await serve(protocol, { ...places(), image: nbd.uri });
     expect((await drive(protocol, served.socket)).info.readOnly).toBe(true);
@@ -321,6 +239,38 @@ describe.each(PROTOCOLS)('a disk that is served over %s', (protocol) => {
     expect(readFileSync(served.image).every((byte) => byte === 0)).toBe(true);
   });
 });
+
+describe('metrics', () => {
+  it('are at a port of this machine, too, with what the disk could not do; nothing else is', async () => {
+    const port = await freePort();
+    const at = places();
+    const server = start(['serve', 'block', '--image', at.image, '--vhost-user', at.socket, '--metrics', `${port}`]);
+    await server.says(/"event":"listening"/);
+    const driver = await drive('vhost-user', at.socket);
+    expect((await scrape(port)).get('virtio_disk_errors_total')).toBe(0);
+    truncateSync(at.image, IMAGE_BYTES / 2);
+    await expect(driver.read(IMAGE_BYTES / 512 - 8, 4096)).rejects.toThrow();
+    await expect(driver.read(IMAGE_BYTES / 512 - 8, 4096)).rejects.toThrow();
+    const metrics = await scrape(port);
+    expect(metrics.get('virtio_disk_errors_total')).toBe(2);
+    expect(metrics.get('virtio_failed')).toBe(0);
+    for (const path of ['/', '/metrics/', '/other']) {
+      expect(await ask(port, path)).toEqual({ code: 404, body: 'there is /metrics\n' });
+    }
+    const taken = await virtio([...argumentsOf('vhost-user', { ...places(), metrics: `${port}` })]);
+    expect(taken).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot listen at \d+: .*EADDRINUSE/) });
+  });
+});
+
+/** That was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
 
 describe('a control socket', () => {
   it('answers what makes no sense with what would', async () => {

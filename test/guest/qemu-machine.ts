@@ -12,6 +12,7 @@ export const hasQemu: boolean = hasProgram(QEMU, 'qemu-system-x86');
 
 /** A processor that is emulated on a busy machine stands still for longer than Linux has patience for. */
 const NO_STALLS = 'rcupdate.rcu_cpu_stall_suppress=1 nowatchdog';
+export const KERNEL_COMMAND_LINE: string = `console=ttyS0 quiet no_timer_check ${NO_STALLS}`;
 
 export interface QemuOptions {
   /** The one on PATH by default. */
@@ -19,6 +20,8 @@ export interface QemuOptions {
   /** The guest's memory in a file that other processes can map. */
   readonly sharedMemory?: boolean;
   readonly files: GuestFiles;
+  /** A disk has kernel and all; QEMU has them from `files` otherwise. */
+  readonly startsFrom?: 'disk';
   /** For the sockets of the serial ports. */
   readonly folder: string;
   /** What the guest loads when it is up. */
@@ -60,7 +63,7 @@ export class QemuMachine {
   }
 
   static async start(options: QemuOptions): Promise<QemuMachine> {
-    const { program = QEMU, sharedMemory = false, files, folder, load, args, incoming } = options;
+    const { program = QEMU, sharedMemory = false, files, folder, load, args, incoming, startsFrom } = options;
     const backend = ['-object', 'memory-backend-memfd,id=memory,size=256M,share=on'];
     const ports = ['console', 'commands'].map((name) => join(folder, name));
     const qemu = spawn(
@@ -68,14 +71,9 @@ export class QemuMachine {
       [
         ...['-accel', 'tcg', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
         ...['-machine', sharedMemory ? 'q35,memory-backend=memory' : 'q35', ...(sharedMemory ? backend : [])],
-        ...[
-          '-kernel',
-          files.kernel,
-          '-initrd',
-          files.initrd,
-          '-append',
-          `console=ttyS0 quiet no_timer_check ${NO_STALLS}`,
-        ],
+        ...(startsFrom === 'disk'
+          ? []
+          : ['-kernel', files.kernel, '-initrd', files.initrd, '-append', KERNEL_COMMAND_LINE]),
         ...ports.flatMap((path, at) => [
           ...['-chardev', `socket,id=port${at},path=${path},server=on,wait=off`, '-serial', `chardev:port${at}`],
         ]),

@@ -12,7 +12,7 @@ import { program } from '../cli/virtio.ts';
 import { complaints, diskSum, endOfLoad, output, startLoad } from '../guest/commanded-guest.ts';
 import { hasQemu, QemuMachine } from '../guest/qemu-machine.ts';
 import { randomNumbers } from '../support/random-numbers.ts';
-import { mappablePlaces } from '../unit/storage/mappable-places.ts';
+import { canBeMapped } from '../unit/storage/mappable-places.ts';
 import { MortalServer } from './mortal-server.ts';
 import { type RingFormat, vhostUserDisk } from './qemu-disk.ts';
 
@@ -21,10 +21,6 @@ const seed = Number(process.env['CRASH_SEED'] ?? 1);
 const LIMIT_MS = 180_000 + rounds * 15_000;
 /** After QEMU has connected, and a guest that had to wait goes on. */
 const LATEST_KILL_MS = 600;
-
-const canBeMapped = mappablePlaces.some(({ place }) => place === tmpdir());
-if (!canBeMapped)
-  console.warn('skipped: an image that is mapped, as the folder for temporary files is not on ext4 or tmpfs');
 
 /**
  * Beside the many small requests of `load`, large ones that follow each other past all caches: most kills meet some. What is

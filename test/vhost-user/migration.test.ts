@@ -10,11 +10,8 @@ import { guestFiles } from '../../src/machine/guest-files.ts';
 import { type Running, start } from '../cli/virtio.ts';
 import { complaints, diskSum, endOfLoad, output, startLoad } from '../guest/commanded-guest.ts';
 import { hasQemu, QemuMachine } from '../guest/qemu-machine.ts';
-import { mappablePlaces } from '../unit/storage/mappable-places.ts';
+import { canBeMapped } from '../unit/storage/mappable-places.ts';
 import { vhostUserDisk } from './qemu-disk.ts';
-
-const canBeMapped = mappablePlaces.some(({ place }) => place === tmpdir());
-if (!canBeMapped) console.warn('skipped: mapped images, as the folder for temporary files is not on ext4 or tmpfs');
 
 /** A QEMU and the process with its disk. */
 interface Host {

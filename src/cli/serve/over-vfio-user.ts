@@ -51,7 +51,10 @@ export async function serveOverVfioUser(options: DiskServerOptions): Promise<Dis
         // What is in processing ends in the guest's sight, as over vhost-user.
         if (!device.paused) await device.pause(CLOSE_LIMIT_MS);
       } finally {
+        const { connected } = server.status;
         await server.close();
+        // As over vhost-user, which says so itself.
+        if (connected) onEvent('disconnected', { reason: 'the server is closed' });
         await served.close();
       }
     },

@@ -22,3 +22,8 @@ function find(): { readonly name: string; readonly place: string }[] {
   }
   return [...found].map(([name, place]) => ({ name, place }));
 }
+
+/** Whether a file in the folder for temporary files can be: not every file system keeps room for what is written to memory. */
+export const canBeMapped: boolean = mappablePlaces.some(({ place }) => place === tmpdir());
+if (!canBeMapped)
+  console.warn('skipped: images that are mapped, as the folder for temporary files is not on ext4 or tmpfs');
