@@ -16,8 +16,8 @@ interface Case {
 
 // Registers of queues are there over PCI alone, for each of the kinds of rings that this disk has.
 describe.each([
-  ['vhost-user', 158],
-  ['vfio-user', 155],
+  ['vhost-user', 162],
+  ['vfio-user', 159],
 ] as const)('virtio check device %s', (way, skipped) => {
   it('judges the disk of virtio serve: what needs no more than a driver passes, the rest is not exercised', async () => {
     const socket = folder.path(`${way}.sock`);
@@ -36,7 +36,7 @@ describe.each([
     const { code, stdout, stderr } = await virtio(['check', 'device', way, socket, '--json', json, '--junit', xml]);
     expect({ code, counts: stdout.match(/^\d+ cases, \d+ failed, \d+ not exercised/m)?.[0] }).toEqual({
       code: 0,
-      counts: `224 cases, 0 failed, ${skipped} not exercised`,
+      counts: `228 cases, 0 failed, ${skipped} not exercised`,
     });
     expect(stderr).toContain(`The device at ${socket}, over ${way}`);
     expect(stdout).toContain('as what is behind the device is out of reach: held requests');

@@ -129,7 +129,7 @@ describe('virtio check device', () => {
     const { code, stdout, stderr } = await virtio(['check', 'device', way, ...options]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
-      failed: '224 cases, 0 failed',
+      failed: '228 cases, 0 failed',
     });
     expect(stderr).toContain(`The devices over ${way}`);
     const report = readFileSync(json, 'utf8');
@@ -146,10 +146,10 @@ describe('virtio check device', () => {
     const { cases } = readJunit(readFileSync(xml, 'utf8'));
     const run = cases.filter(({ suite, result }) => suite === 'cases' && result === 'pass');
     expect({ run: run.length, failed: cases.filter(({ result }) => result === 'failure') }).toEqual({
-      run: 224 - skipped,
+      run: 228 - skipped,
       failed: [],
     });
-    expectPictures(pictures, 224 - skipped);
+    expectPictures(pictures, 228 - skipped);
   });
 
   it('knows the ways that there are', async () => {

@@ -123,7 +123,10 @@ const ofDevice: readonly Situation[] = [
   { what: 'Several changes at rest are told once', device: [TWO_RESIZES] },
   {
     what: 'Configuration writes at rest',
-    device: ['a write of the field writeback at rest has no effect, then and after the resume'],
+    device: [
+      'a write of the field writeback at rest has no effect, then and after the resume',
+      'a write of the field writeback at rest does not come out with a later change of the configuration',
+    ],
     rest: 'There is no other field here that a driver may write, but the next.',
   },
   {

@@ -78,6 +78,26 @@ async function changesAtRest(driver: HandDriver, fields: Fields, change: () => v
   expect((await transport.readConfigGeneration()) !== generation, 'the generation is that of before');
 }
 
+async function writebackOf({ transport }: HandDriver): Promise<number> {
+  return transport.readConfig(BlockConfig.WRITEBACK, 1);
+}
+
+/** The value of a field that the driver can write while the device runs. */
+async function startWithWriteback(driver: HandDriver): Promise<number> {
+  await driver.start({ accept: [BlockFeature.CONFIG_WCE, BlockFeature.FLUSH] });
+  const before = await writebackOf(driver);
+  for (const value of [before ^ 1, before]) {
+    await driver.transport.writeConfig(BlockConfig.WRITEBACK, 1, value);
+    expect((await writebackOf(driver)) === value, 'the field cannot be written while the device runs');
+  }
+  return before;
+}
+
+async function writeAtRest(driver: HandDriver, value: number): Promise<void> {
+  await driver.suspend();
+  await driver.transport.writeConfig(BlockConfig.WRITEBACK, 1, value);
+}
+
 /** The configuration space over a suspend. */
 export const configuration: readonly DeviceCase[] = [
   {
@@ -140,19 +160,27 @@ export const configuration: readonly DeviceCase[] = [
     requirements: ['suspend.device.2'],
     features: [BlockFeature.CONFIG_WCE],
     run: async (driver) => {
-      await driver.start({ accept: [BlockFeature.CONFIG_WCE, BlockFeature.FLUSH] });
-      const { transport } = driver;
-      const writeback = async (): Promise<number> => transport.readConfig(BlockConfig.WRITEBACK, 1);
-      const before = await writeback();
-      await transport.writeConfig(BlockConfig.WRITEBACK, 1, before ^ 1);
-      expect((await writeback()) === (before ^ 1), 'the field cannot be written while the device runs');
-      await transport.writeConfig(BlockConfig.WRITEBACK, 1, before);
-      expect((await writeback()) === before, 'the field cannot be written while the device runs');
-      await driver.suspend();
-      await transport.writeConfig(BlockConfig.WRITEBACK, 1, before ^ 1);
-      expect((await writeback()) === before, 'the field has changed at rest');
+      const before = await startWithWriteback(driver);
+      await writeAtRest(driver, before ^ 1);
+      expect((await writebackOf(driver)) === before, 'the field has changed at rest');
       await driver.resume();
-      expect((await writeback()) === before, 'the field has changed after the resume');
+      expect((await writebackOf(driver)) === before, 'the field has changed after the resume');
+    },
+  },
+  {
+    name: 'a write of the field writeback at rest does not come out with a later change of the configuration',
+    requirements: ['suspend.device.2'],
+    features: [BlockFeature.CONFIG_WCE],
+    needs: ['changes'],
+    run: async (driver, bench) => {
+      const before = await startWithWriteback(driver);
+      await writeAtRest(driver, before ^ 1);
+      await driver.resume();
+      const interrupts = driver.configInterrupts;
+      bench.resize(72);
+      await driver.until('the notification of the change', () => driver.configInterrupts > interrupts);
+      expect((await driver.transport.readConfig(BlockConfig.CAPACITY, 4)) === 72, 'the new size does not show');
+      expect((await writebackOf(driver)) === before, 'the field has changed with the size');
     },
   },
 ];
