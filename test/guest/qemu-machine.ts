@@ -6,6 +6,7 @@ import { type CommandResult, GuestCommands } from '../../src/machine/guest-comma
 import type { GuestFiles } from '../../src/machine/guest-files.ts';
 import { SerialLine } from '../../src/machine/serial-line.ts';
 import { hasProgram } from '../support/programs.ts';
+import { monitor } from './qemu-monitor.ts';
 
 export const QEMU = 'qemu-system-x86_64';
 export const hasQemu: boolean = hasProgram(QEMU, 'qemu-system-x86');
@@ -110,22 +111,8 @@ export class QemuMachine {
   }
 
   /** What QEMU itself answers to a command for people. */
-  async monitor(command: string): Promise<string> {
-    const socket = connect(this.#monitor).setEncoding('utf8');
-    const PROMPT = '(qemu) ';
-    let said = '';
-    try {
-      for await (const text of socket) {
-        const asked = said.includes(PROMPT);
-        said += text as string;
-        const [, answer, end] = said.split(PROMPT);
-        if (end !== undefined) return answer!;
-        if (!asked && answer !== undefined) socket.write(`${command}\n`);
-      }
-    } finally {
-      socket.destroy();
-    }
-    throw new Error(`QEMU has ended: ${said}`);
+  monitor(command: string): Promise<string> {
+    return monitor(this.#monitor, command);
   }
 
   async stop(): Promise<void> {

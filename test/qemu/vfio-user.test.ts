@@ -28,8 +28,8 @@ const qemu = newerQemu();
 if (qemu === undefined)
   console.warn('skipped: no QEMU that speaks vfio-user; `node scripts/newer-qemu.mjs` fetches one');
 
-/** How often Linux goes to sleep, and a tenth of how often it suspends single devices; a campaign has VFIO_USER_CYCLES=100. */
-const CYCLES = Number(process.env['VFIO_USER_CYCLES'] ?? 3);
+/** How often Linux goes to sleep, and a tenth of how often it suspends single devices; `npm run suspend-cycles` has more. */
+const CYCLES = Number(process.env['VFIO_USER_CYCLES'] ?? 10);
 const CYCLE = ['w1f', 's1f', 's1b', 'w1f', 's0f'];
 const NAMES = ['block', 'network', 'entropy'] as const;
 const SLEEP = 'echo freeze >/sys/power/state';

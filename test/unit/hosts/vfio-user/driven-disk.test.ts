@@ -9,10 +9,11 @@ import { TransportError } from '../../../../src/spec/fault.ts';
 import { Feature } from '../../../../src/spec/features.ts';
 import { FaultyDisk } from '../../../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../../../src/storage/memory-disk.ts';
-import { type PciAccess, PciDriverTransport } from '../../../../src/transports/pci/driver.ts';
+import { PciDriverTransport } from '../../../../src/transports/pci/driver.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { pattern } from '../../../support/rig.ts';
 import { openFds } from '../../unix/open-fds.ts';
+import { ChangingAccess } from './changing-access.ts';
 import { VfioRig, type VfioRigOptions } from './vfio-rig.ts';
 
 let fdsBefore: number;
@@ -216,39 +217,6 @@ describe('a reset of the function', () => {
     expect(await next.read(0, 512)).toHaveLength(512);
   });
 });
-
-/** Access to a function that moves from one server to another, or from one connection to another. */
-class ChangingAccess implements PciAccess {
-  #client!: PciAccess;
-  #onInterrupt: (() => void) | undefined;
-
-  constructor(client: PciAccess) {
-    this.client = client;
-  }
-
-  get client(): PciAccess {
-    return this.#client;
-  }
-
-  set client(client: PciAccess) {
-    this.#client = client;
-    client.onInterrupt = this.#onInterrupt;
-  }
-
-  get onInterrupt(): (() => void) | undefined {
-    return this.#onInterrupt;
-  }
-
-  set onInterrupt(handler: (() => void) | undefined) {
-    this.#onInterrupt = handler;
-    this.#client.onInterrupt = handler;
-  }
-
-  readConfig: PciAccess['readConfig'] = (...args) => this.#client.readConfig(...args);
-  writeConfig: PciAccess['writeConfig'] = (...args) => this.#client.writeConfig(...args);
-  readBar: PciAccess['readBar'] = (...args) => this.#client.readBar(...args);
-  writeBar: PciAccess['writeBar'] = (...args) => this.#client.writeBar(...args);
-}
 
 describe('a device that moves to another server', () => {
   /** A second server, with a device for the same disk; both clients share one memory. */
