@@ -12,12 +12,15 @@ export function changeConfig(step: Step): void {
     if (step.is('tells a change at rest')) sendConfigInterrupt(step);
     return;
   }
+  // With it, what was held back before is shown, too.
+  s.changeHeld = false;
   s.stale = true;
   tellChange(step);
 }
 
 /** The driver reads the configuration space. */
 export function readConfig(step: Step): void {
+  step.said.push('read config');
   step.s.stale = false;
   if (step.is('tells a change whenever it is read')) sendConfigInterrupt(step);
 }

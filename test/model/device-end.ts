@@ -1,7 +1,7 @@
 import { Status } from '../../src/spec/status.ts';
 import { settleChange, tellChange } from './device-config.ts';
 import { closeQueue, takeAvailable, tellUsed, use } from './device-queue.ts';
-import { isHeld, isHeldAtRest, isSuspending, needsReset, show, showsRest } from './shown.ts';
+import { hex, isHeld, isHeldAtRest, isSuspending, needsReset, show, showsRest } from './shown.ts';
 import type { State } from './state.ts';
 import type { Step } from './step.ts';
 
@@ -12,6 +12,7 @@ const { DRIVER_OK, FEATURES_OK, SUSPEND, DEVICE_NEEDS_RESET, FAILED } = Status;
 /** A status write of a driver that keeps to the order; `value` has all bits that were read. */
 export function writeStatus(step: Step, value: number): void {
   const { s } = step;
+  step.said.push(`write ${hex(value)}`);
   if (value === 0) reset(step);
   else if ((s.status & FAILED) !== 0) return;
   else if ((value & FAILED) !== 0) show(step, s.status | FAILED);
@@ -28,12 +29,14 @@ export function writeStatus(step: Step, value: number): void {
 
 export function enableQueue(step: Step): void {
   const { s } = step;
+  step.said.push('enable');
   s.queue = (s.status & DRIVER_OK) !== 0 && !needsReset(s.status) ? 'live' : 'enabled';
   takeAvailable(step);
 }
 
 /** Only what was in processing is still known, until it ends. */
 export function resetQueue(step: Step): void {
+  step.said.push('reset queue');
   closeQueue(step.s);
   step.s.queue = 'off';
   finishHold(step);

@@ -8,9 +8,9 @@ function isServing(s: State): boolean {
 
 export function takeAvailable(step: Step): void {
   const { s } = step;
-  if (step.is('looks into its queue at rest') && s.queue === 'live' && showsRest(s.status)) step.said.push('queue');
+  if (step.is('looks into its queue at rest') && s.queue === 'live' && showsRest(s.status)) step.said.push('take ');
   if (!isServing(s) || (s.orphans > 0 && !step.is('serves before old buffers are back'))) return;
-  step.said.push('queue');
+  step.said.push(`take ${s.available}`);
   s.taken += s.available;
   s.available = '';
   s.deviceWants = step.askedWish;
@@ -18,7 +18,7 @@ export function takeAvailable(step: Step): void {
 
 export function use(step: Step, buffers: string): void {
   const { s } = step;
-  step.said.push('queue');
+  step.said.push(`use ${buffers}`);
   s.used += buffers;
   if (s.driverWants !== 'none') s.owesUsed = true;
   s.driverWants = afterOne(s.driverWants);

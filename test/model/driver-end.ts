@@ -120,8 +120,10 @@ function lookWhileInitializing(step: Step): void {
   } else if (isRefused(s)) {
     s.phase = 'failed';
     writeStatus(step, s.status | FAILED);
-  } else if (s.phase === 'wrote 01') write(step, DRIVER, 'wrote 03');
-  else if (s.phase === 'wrote 03') write(step, FEATURES_OK, 'wrote 0b');
+  } else if (s.phase === 'wrote 01') {
+    write(step, DRIVER, 'wrote 03');
+    step.said.push('features');
+  } else if (s.phase === 'wrote 03') write(step, FEATURES_OK, 'wrote 0b');
   else if (s.phase === 'wrote 0b') {
     newRings(step);
     enableQueue(step);
@@ -160,7 +162,7 @@ function running(step: Step): void {
 function queueIsReset(step: Step): void {
   const { s } = step;
   collect(step);
-  lose(step, s.out.length);
+  lose(step, s.out);
   s.out = '';
   newRings(step);
   enableQueue(step);
@@ -178,7 +180,7 @@ function letGo(step: Step): void {
 function expose(step: Step): boolean {
   const { s } = step;
   if (s.offered === '') return false;
-  step.said.push('expose');
+  step.said.push(`expose ${s.offered}`);
   if (s.queue === 'live') s.available += s.offered;
   s.out += s.offered;
   s.offered = '';
@@ -194,9 +196,10 @@ function kick(step: Step): void {
 
 function collect(step: Step): void {
   const { s } = step;
+  step.said.push('collect');
   for (const buffer of s.used) {
     s.out = s.out.replace(buffer, '');
-    step.said.push('seen');
+    step.said.push(`seen ${buffer}`);
   }
   s.used = '';
   s.driverWants = step.askedWish;
@@ -204,6 +207,7 @@ function collect(step: Step): void {
 
 function newRings(step: Step): void {
   const { s } = step;
+  step.said.push('new rings');
   s.available = s.used = '';
   s.deviceWants = s.driverWants = step.firstWish;
 }
@@ -217,11 +221,11 @@ function giveUp(step: Step): void {
 
 function loseAll(step: Step): void {
   const { s } = step;
-  lose(step, s.out.length + s.offered.length);
+  lose(step, s.out + s.offered);
   s.out = s.offered = '';
   newRings(step);
 }
 
-function lose(step: Step, count: number): void {
-  for (let n = 0; n < count; n++) step.said.push('lost');
+function lose(step: Step, buffers: string): void {
+  for (const buffer of buffers) step.said.push(`lost ${buffer}`);
 }

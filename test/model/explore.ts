@@ -21,8 +21,8 @@ export interface ExploreOptions {
   readonly fault?: Fault;
   /** Ends with the states as far away as the first violation; otherwise all others are looked at as well. */
   readonly until?: 'first violation';
-  /** Called now and then. */
-  onProgress?(states: number, transitions: number): void;
+  /** No path of more steps is looked at. Whether every state has a way on is not known then. */
+  readonly depth?: number;
 }
 
 /** An edge of the graph, by the numbers of its states and of its action. */
@@ -32,7 +32,7 @@ export interface Edge {
   readonly to: number;
 }
 
-/** Every state that can be reached, in the order of their distance from the first one. */
+/** The states that can be reached, in the order of their distance from the first one. */
 export class Graph {
   readonly settings: Settings;
   readonly states: State[] = [];
@@ -40,7 +40,7 @@ export class Graph {
   readonly depths: number[] = [];
   readonly edges: Edge[] = [];
   readonly violations: Map<InvariantName, Violation> = new Map();
-  readonly #numbers = new Map<string, number>();
+  readonly #numbers = new Map<number, number>();
   /** The edge over which a state was found. */
   readonly #parents: (Edge | undefined)[] = [];
 
@@ -52,23 +52,26 @@ export class Graph {
     return this.depths.at(-1)!;
   }
 
-  /** The number of a state, whether or not it was known. */
-  add(state: State, edge?: { readonly from: number; readonly action: number }): number {
-    const key = keyOf(state);
-    const known = this.#numbers.get(key);
-    const number = known ?? this.states.length;
-    if (edge !== undefined) this.edges.push({ ...edge, to: number });
-    if (known !== undefined) return known;
-    this.#numbers.set(key, number);
+  /** Where all begins. */
+  begin(state: State): void {
+    this.#numbers.set(keyOf(state), 0);
     this.states.push(state);
-    this.#parents.push(this.edges.at(-1));
-    this.depths.push(edge === undefined ? 0 : this.depths[edge.from]! + 1);
-    return number;
+    this.#parents.push(undefined);
+    this.depths.push(0);
   }
 
-  /** The number of a state that was reached. */
-  find(state: State): number | undefined {
-    return this.#numbers.get(keyOf(state));
+  /** An action leads from one state to another, which may be known already. */
+  add(from: number, action: number, state: State): void {
+    const key = keyOf(state);
+    const known = this.#numbers.get(key);
+    const to = known ?? this.states.length;
+    const edge = { from, action, to };
+    this.edges.push(edge);
+    if (known !== undefined) return;
+    this.#numbers.set(key, to);
+    this.states.push(state);
+    this.#parents.push(edge);
+    this.depths.push(this.depths[from]! + 1);
   }
 
   /** The names of the actions that lead to a state, as few as there can be. */
@@ -92,25 +95,24 @@ export function take(state: State, action: Action, settings: Settings, fault?: F
 }
 
 /** Breadth first, until there is nothing new. What breaks an invariant is reported and not followed any further. */
-export function explore(settings: Settings, { fault, until, onProgress }: ExploreOptions = {}): Graph {
+export function explore(settings: Settings, { fault, until, depth }: ExploreOptions = {}): Graph {
   const graph = new Graph(settings);
-  graph.add(first());
-  let last = Number.POSITIVE_INFINITY;
+  graph.begin(first());
+  let last = depth === undefined ? Number.POSITIVE_INFINITY : depth - 1;
   for (let from = 0; from < graph.states.length && graph.depths[from]! <= last; from++) {
-    if (from % 100_000 === 0) onProgress?.(graph.states.length, graph.edges.length);
     const state = graph.states[from]!;
     for (const [number, action] of ACTIONS.entries()) {
       if (!action.may(state, settings)) continue;
       const { to, said } = take(state, action, settings, fault);
       const name = broken({ from: state, to, said });
-      if (name === undefined) graph.add(to, { from, action: number });
+      if (name === undefined) graph.add(from, number, to);
       else {
         graph.report(name, [...graph.pathTo(from), action.name]);
         if (until !== undefined) last = Math.min(last, graph.depths[from]!);
       }
     }
   }
-  if (graph.violations.size === 0) lookAtWays(graph);
+  if (graph.violations.size === 0 && depth === undefined) lookAtWays(graph);
   return graph;
 }
 

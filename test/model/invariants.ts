@@ -20,7 +20,9 @@ const SAFETY = {
 
   'no buffer is used twice': ({ to }: Transition): boolean => {
     const places = to.offered + to.available + to.taken.toLowerCase() + to.used;
-    return new Set(places).size === places.length && [...to.used].every((buffer) => to.out.includes(buffer));
+    for (let n = 1; n < places.length; n++) if (places.indexOf(places[n]!) < n) return false;
+    for (const buffer of to.used) if (!to.out.includes(buffer)) return false;
+    return true;
   },
 
   'at rest nothing is in processing': ({ to }: Transition): boolean =>
@@ -29,10 +31,10 @@ const SAFETY = {
   'at rest no notification is owed': ({ to }: Transition): boolean => !showsRest(to.status) || !to.owesUsed,
 
   'at rest no queue is touched': (transition: Transition): boolean =>
-    shownAt(transition, 'queue').every((status) => !showsRest(status)),
+    shownAt(transition, 'take', 'use').every((status) => !showsRest(status)),
 
   'at rest nobody is interrupted': (transition: Transition): boolean =>
-    shownAt(transition, 'interrupt used', 'interrupt config').every((status) => !showsRest(status)),
+    shownAt(transition, 'interrupt').every((status) => !showsRest(status)),
 
   'a held change is told': ({ to }: Transition): boolean => {
     const isFree = showsRunning(to.status) && to.rest === 'open' && !to.pauseHeld;
@@ -48,7 +50,7 @@ const SAFETY = {
   'the driver is still from SUSPEND to the end of the resume': (transition: Transition): boolean => {
     if (shownAt(transition, 'expose', 'kick').some((status) => (status & Status.SUSPEND) !== 0)) return false;
     const { from, to, said } = transition;
-    return !isBetween(from) || !isBetween(to) || !(said.includes('expose') || said.includes('kick'));
+    return !isBetween(from) || !isBetween(to) || !said.some((word) => isOf(word, 'expose') || isOf(word, 'kick'));
   },
 
   'the driver does not believe what the device is not': ({ to }: Transition): boolean => {
@@ -90,13 +92,20 @@ function isBetween({ phase }: State): boolean {
   return phase === 'suspending' || phase === 'suspended' || phase === 'resuming';
 }
 
+/** Its first word. */
+type Kind<Word extends string> = Word extends `${infer First} ${string}` ? First : Word;
+
+function isOf(word: Said, kind: Kind<Said>): boolean {
+  return word.startsWith(kind);
+}
+
 /** The status that was shown each time one of these was said. */
-function shownAt({ from, said }: Transition, ...what: readonly Said[]): number[] {
+function shownAt({ from, said }: Transition, ...kinds: readonly Kind<Said>[]): number[] {
   let shown = from.status;
   const seen: number[] = [];
   for (const word of said) {
-    if (word.startsWith('status')) shown = Number.parseInt(word.slice('status '.length), 16);
-    else if (what.includes(word)) seen.push(shown);
+    if (isOf(word, 'status')) shown = Number.parseInt(word.slice('status '.length), 16);
+    else if (kinds.some((kind) => isOf(word, kind))) seen.push(shown);
   }
   return seen;
 }

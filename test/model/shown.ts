@@ -38,5 +38,9 @@ export function isFrozen(s: State): boolean {
 
 export function show(step: Step, status: number): void {
   step.s.status = status;
-  step.said.push(`status ${status.toString(16).padStart(2, '0')}`);
+  step.said.push(`status ${hex(status)}`);
+}
+
+export function hex(status: number): string {
+  return status.toString(16).padStart(2, '0');
 }

@@ -1,9 +1,11 @@
+/** How either end says that it wants to be notified. In a packed ring it always does until it has asked for the first time. */
+export const NOTIFY = ['always', 'split event index', 'packed event index'] as const;
+
 /** What is explored, and how the two ends behave where the standard leaves them a choice. */
 export interface Settings {
   /** Buffers that the driver has, 1 to 3. */
   readonly buffers: number;
-  /** How either end says that it wants to be notified. In a packed ring it always does until it has asked for the first time. */
-  readonly notify: 'always' | 'split event index' | 'packed event index';
+  readonly notify: (typeof NOTIFY)[number];
   readonly order: 'any' | 'in order';
   /** Whether used buffers are told at once, as ours does, or later, as a device that saves interrupts may. */
   readonly telling: 'at once' | 'late';
@@ -151,8 +153,12 @@ function sorted(letters: string): string {
   return letters.length < 2 ? letters : [...letters].sort().join('');
 }
 
+/** The numbers of all that was ever seen in the five places. */
+const PLACES = new Map<string, number>();
+const MOST_PLACES = 2 ** 12;
+
 /** The same for two states exactly when they are the same. Of `canonical` ones, for few keys. */
-export function keyOf(s: State): string {
+export function keyOf(s: State): number {
   const flags =
     Number(s.suspendHeld) |
     (Number(s.pauseHeld) << 1) |
@@ -165,7 +171,14 @@ export function keyOf(s: State): string {
     (Number(s.stale) << 8) |
     (Number(s.untold) << 9);
   const places = `${s.offered},${s.available},${s.taken},${s.used},${s.out}`;
-  return `${s.status | (flags << 8)},${words(s)},${places}`;
+  let number = PLACES.get(places);
+  if (number === undefined) {
+    number = PLACES.size;
+    PLACES.set(places, number);
+    if (number >= MOST_PLACES) throw new RangeError('too many places for one number');
+  }
+  // 18 bits, 15 and 12 of them.
+  return (s.status | (flags << 8)) * 2 ** 27 + words(s) * MOST_PLACES + number;
 }
 
 const PHASES: Readonly<Record<Phase, number>> = {

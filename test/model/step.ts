@@ -1,21 +1,35 @@
 import type { Fault } from './faults.ts';
 import type { Settings, State, Wish } from './state.ts';
 
-/**
- * What happened within a step, in its order. `status 1b`: the device shows it. `queue`: the device touches its queue, `expose`:
- * the driver makes buffers available. `seen`, `lost`: what became of a request.
- */
-export type Said =
+/** What a device does: `status 1b` is shown, buffers are taken from its queue, if there are any, and used. */
+export type DeviceSaid =
   | `status ${string}`
-  | 'queue'
+  | `take ${string}`
+  | `use ${string}`
   | 'interrupt used'
   | 'interrupt config'
-  | 'expose'
-  | 'kick'
-  | 'seen'
-  | 'lost'
   | 'paused'
   | 'pause refused';
+
+/**
+ * What a driver does: `write 1f` to the status; `features` are written; `collect`: it looks at its used ring. `seen a`, `lost a`:
+ * what became of a request.
+ */
+export type DriverSaid =
+  | `write ${string}`
+  | 'features'
+  | 'new rings'
+  | 'enable'
+  | 'reset queue'
+  | `expose ${string}`
+  | 'kick'
+  | 'collect'
+  | `seen ${string}`
+  | `lost ${string}`
+  | 'read config';
+
+/** What happened within a step, in its order; buffers are named as in the state before it. */
+export type Said = DeviceSaid | DriverSaid;
 
 /** One step of the model: the state, which it changes, and what is said on the way. */
 export class Step {
