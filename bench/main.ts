@@ -11,6 +11,8 @@ const SUITES: Readonly<Record<string, () => Promise<Row[]>>> = {
   'vfio-user': async () => (await import('./vfio-user.ts')).vfioUserSuite(),
   'vhost-suspend': async () => (await import('./vhost-suspend.ts')).vhostSuspendSuite(),
   vhost: async () => (await import('./vhost.ts')).vhostSuite(),
+  'vhost-direct': async () => (await import('./vhost-direct.ts')).vhostDirectSuite(),
+  memory: async () => (await import('./memory.ts')).memorySuite(),
   disk: async () => (await import('./disk.ts')).diskSuite(),
   allocation: async () => (await import('./allocation.ts')).allocationSuite(),
 };

@@ -6,26 +6,30 @@ import { promisify } from 'node:util';
 import { serveVhostUserInWorker } from 'virtio-ts/hosts/vhost-user';
 import { against, type Row, timeAgainst } from './row.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
+export const ROUNDS: number = Number(process.env['ROUNDS'] ?? 5);
 const ROUND_SECONDS = 1;
 const FILE_BYTES = 512 << 20;
 const MOST_WAITS = 20;
 const run = promisify(execFile);
 
-interface Peer {
+export interface Peer {
   readonly path: string;
   /** Processor time of the server so far, in nanoseconds. */
   cpu(): number;
   close(): Promise<void>;
 }
 
-interface Case {
-  readonly name: string;
-  readonly disk: 'null' | 'file';
+/** What the front-end does. */
+export interface Load {
   readonly depth: number;
   readonly bytes: number;
   readonly access: 'randread' | 'randwrite';
   readonly notified: 'interrupts' | 'polling';
+}
+
+interface Case extends Load {
+  readonly name: string;
+  readonly disk: 'null' | 'file';
   /** How many times the peer's it has to be. */
   readonly least: number;
 }
@@ -62,7 +66,7 @@ export async function vhostSuite(): Promise<Row[]> {
   try {
     for (const disk of ['null', 'file'] as const) {
       const ours = await serveOurs(folder, disk, image, 50);
-      const peer = await servePeer(storageDaemon, folder, disk, image);
+      const peer = await servePeer(storageDaemon, join(folder, `peer-${disk}`), nodeOf(disk, image));
       for (const each of CASES) if (each.disk === disk) rows.push(...(await compare(bench, each, ours, peer)));
       await ours.close();
       if (disk === 'null') {
@@ -110,7 +114,7 @@ async function compare(bench: string, each: Case, ours: Peer, peer: Peer): Promi
 }
 
 /** Thousands of requests in a second. */
-async function measure(bench: string, { depth, bytes, access, notified }: Case, path: string): Promise<number> {
+export async function measure(bench: string, { depth, bytes, access, notified }: Load, path: string): Promise<number> {
   const options = [`--runtime=${ROUND_SECONDS}`, `--iodepth=${depth}`, `--blocksize=${bytes}`, `--readwrite=${access}`];
   if (notified === 'polling') options.push('--poll');
   const { stdout } = await run(bench, [...options, 'virtio-blk-vhost-user', `path=${path}`], { timeout: 60_000 });
@@ -128,22 +132,27 @@ async function serveOurs(folder: string, disk: Case['disk'], image: string, poll
   return { path, cpu, close: () => server.close() };
 }
 
-async function servePeer(program: string, folder: string, disk: Case['disk'], image: string): Promise<Peer> {
-  const path = join(folder, `peer-${disk}`);
-  const node =
-    disk === 'null'
-      ? 'null-co,node-name=disk,size=1073741824,read-zeroes=off'
-      : `file,node-name=disk,filename=${image},aio=threads,locking=off`;
-  const child = spawn(
-    program,
-    [
-      '--blockdev',
-      node,
-      '--export',
-      `vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=${path},writable=on`,
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
+function nodeOf(disk: Case['disk'], image: string): string {
+  return disk === 'null'
+    ? 'null-co,node-name=disk,size=1073741824,read-zeroes=off'
+    : `file,node-name=disk,filename=${image},aio=threads,locking=off`;
+}
+
+/** The storage daemon, with a disk that is described as its option `--blockdev` wants it. */
+export function servePeer(program: string, path: string, disk: string): Promise<Peer> {
+  const at = `vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=${path},writable=on`;
+  return serveByProgram(path, program, ['--blockdev', disk, '--export', at]);
+}
+
+/** A program of its own that serves a disk at a socket. */
+export async function serveByProgram(
+  path: string,
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Peer> {
+  const env = { ...process.env, ...environment };
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'], env });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   while (readSockets().every((line) => !line.endsWith(path))) await new Promise((resolve) => setTimeout(resolve, 20));
   const close = async (): Promise<void> => {
@@ -164,7 +173,7 @@ function processorTime(pid: number): number {
 }
 
 /** Waits until the machine has nothing else to do, but not for ever. */
-async function idle(): Promise<void> {
+export async function idle(): Promise<void> {
   for (let n = 0; n < MOST_WAITS; n++) {
     const before = busyMs();
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -176,6 +185,6 @@ function busyMs(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys, 0);
 }
 
-function median(samples: readonly number[]): number {
+export function median(samples: readonly number[]): number {
   return [...samples].sort((one, other) => one - other)[samples.length >> 1]!;
 }

@@ -4,8 +4,8 @@ import { blkioPrograms, installBlkio } from './blkio.mjs';
 import { root, run, setUp } from './setup.mjs';
 
 setUp();
-// What the vhost suite measures with, and next to.
-if (process.argv.includes('vhost')) installBlkio();
+// What these suites measure with, and next to.
+if (['vhost', 'vhost-direct'].some((suite) => process.argv.includes(suite))) installBlkio();
 const { bench, storageDaemon } = blkioPrograms() ?? {};
 if (bench !== undefined) Object.assign(process.env, { BLKIO_BENCH: bench, STORAGE_DAEMON: storageDaemon });
 run(process.execPath, [join(root, 'dist', 'use', 'bench', 'main.js'), ...process.argv.slice(2)], {

@@ -1,0 +1,97 @@
+import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { against, type Row } from './row.ts';
+import { idle, type Load, measure, median, type Peer, ROUNDS, serveByProgram, servePeer } from './vhost.ts';
+
+const IMAGE_BYTES = 1 << 30;
+const PIECE_BYTES = 1 << 20;
+const TMPFS = 0x0102_1994;
+/** Node's pool has so many threads unless told otherwise; a disk has up to 16 requests with it. */
+const POOLS = [4, 16] as const;
+
+interface Case extends Load {
+  readonly name: string;
+  readonly pools: readonly number[];
+}
+
+const coldCase = (bytes: number, depth: number, access: Load['access'], pools: readonly number[] = [4]): Case => {
+  const name = `cold file ${bytes >>> 10}k ${access === 'randread' ? 'read' : 'write'}, depth ${depth}`;
+  return { name, bytes, depth, access, notified: 'interrupts', pools };
+};
+
+const CASES: readonly Case[] = [
+  coldCase(4096, 1, 'randread'),
+  coldCase(4096, 32, 'randread', POOLS),
+  coldCase(4096, 32, 'randwrite', POOLS),
+  coldCase(65536, 16, 'randread', POOLS),
+];
+
+/**
+ * `virtio serve block --direct` next to qemu-storage-daemon with `cache.direct=on`, as the vhost suite does it: both go past the page
+ * cache, so that the medium is what is measured, and how many requests are with it at once. Nothing is measured on tmpfs, which
+ * is the page cache itself, nor without the programs.
+ */
+export async function vhostDirectSuite(): Promise<Row[]> {
+  const { BLKIO_BENCH: bench, STORAGE_DAEMON: storageDaemon } = process.env;
+  if (bench === undefined || storageDaemon === undefined) return [];
+  const place = [tmpdir(), '/var/tmp'].find((folder) => statfsSync(folder).type !== TMPFS);
+  if (place === undefined) {
+    process.stderr.write('vhost-direct: no folder for temporary files is on a disk\n');
+    return [];
+  }
+  const folder = mkdtempSync(join(place, 'virtio-bench-'));
+  const image = join(folder, 'image');
+  const rows: Row[] = [];
+  const servers: Peer[] = [];
+  const serving = async (server: Promise<Peer>): Promise<Peer> => {
+    servers.push(await server);
+    return server;
+  };
+  try {
+    writeImage(image);
+    const disk = `file,node-name=disk,filename=${image},aio=threads,cache.direct=on,locking=off`;
+    const peer = await serving(servePeer(storageDaemon, join(folder, 'peer'), disk));
+    for (const pool of POOLS) {
+      const ours = await serving(serveOurs(join(folder, `ours-${pool}`), image, pool));
+      for (const each of CASES) if (each.pools.includes(pool)) rows.push(await compare(bench, each, pool, ours, peer));
+      await servers.pop()!.close();
+    }
+  } finally {
+    for (const server of servers) await server.close();
+    rmSync(folder, { recursive: true });
+  }
+  return rows;
+}
+
+/** Random bytes, on the medium: what the system has of it in its page cache is as it is there, and nobody asks for it. */
+function writeImage(path: string): void {
+  const piece = new Uint8Array(PIECE_BYTES);
+  const fd = openSync(path, 'w');
+  for (let at = 0; at < IMAGE_BYTES; at += PIECE_BYTES) {
+    for (let n = 0; n < PIECE_BYTES; n += 65536) crypto.getRandomValues(piece.subarray(n, n + 65536));
+    writeSync(fd, piece);
+  }
+  fsyncSync(fd);
+  closeSync(fd);
+}
+
+/** As a user starts it. */
+function serveOurs(path: string, image: string, pool: number): Promise<Peer> {
+  const cli = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+  const args = [cli, 'serve', 'block', '--image', image, '--direct', '--vhost-user', path];
+  return serveByProgram(path, process.execPath, args, { UV_THREADPOOL_SIZE: String(pool) });
+}
+
+async function compare(bench: string, each: Case, pool: number, ours: Peer, peer: Peer): Promise<Row> {
+  const rates = { ours: [] as number[], peer: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, server] of Object.entries({ ours, peer }) as ['ours' | 'peer', Peer][]) {
+      await idle();
+      rates[name].push(await measure(bench, each, server.path));
+    }
+  }
+  const name = pool === 4 ? each.name : `${each.name}, a pool of ${pool} threads`;
+  return against('vhost-direct', name, 'kIOPS', median(rates.ours), median(rates.peer), null);
+}
