@@ -25,9 +25,9 @@ export interface FileDiskOptions extends DiskOptions {
    */
   readonly locking?: ImageLocking;
   /**
-   * `direct` goes past the page cache, with O_DIRECT: for images that are read once, or larger than memory, and where a second copy in the
-   * page cache of the host is not wanted. Needs Linux and a file system that can, which tmpfs cannot. Where the medium has larger
-   * blocks than 512 bytes the size of the image has to be a multiple of them, and a write of parts of blocks is slow. `cached` unless given.
+   * `cached` unless given. `direct` goes past the page cache (O_DIRECT): for images that are read once, or larger than memory. Needs
+   * Linux and a file system that can, which tmpfs cannot. Where the medium has larger blocks than 512 bytes the size of the image has to be
+   * a multiple of them, and a write of parts of blocks is slow.
    */
   readonly access?: FileAccess;
   /** For tests: what to call instead of the operating system. */
@@ -42,7 +42,8 @@ const maximumTransfers = 16;
  * across processes; the lock ends with the disk or its process.
  *
  * Throws TransportError when the file is missing, may not be opened, is no regular file, is empty, is not a multiple of
- * 512 bytes, or is in use, or its file system has no `direct` access; nothing is written then. RangeError for an identity or topology that no disk can have.
+ * 512 bytes, is in use, or has no `direct` access where it is; nothing is written then. RangeError for an identity or
+ * topology that no disk can have.
  */
 export async function openFileDisk(path: string, options: FileDiskOptions = {}): Promise<FileDisk> {
   const readOnly = options.readOnly ?? false;
