@@ -7,6 +7,7 @@ import { GuestAllocator } from '../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { FaultyDisk } from '../../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../../src/storage/memory-disk.ts';
+import { settle } from '../../support/fake-clock.ts';
 
 it('memory that is gone when a request ends is the peer’s fault: DEVICE_NEEDS_RESET, not an error for the disk', async () => {
   const memory = GuestMemory.over(new Uint8Array(1 << 20));
@@ -17,7 +18,8 @@ it('memory that is gone when a request ends is the peer’s fault: DEVICE_NEEDS_
   disk.hold();
   const request = driver.read(0, 512);
   const lost = expect(request).rejects.toThrow();
-  while (disk.held.length === 0) await Promise.resolve();
+  await settle();
+  expect(disk.held).toHaveLength(1);
 
   memory.remove(memory.regions[0]!);
   expect(() => disk.finish(1)).not.toThrow();

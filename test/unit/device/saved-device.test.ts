@@ -8,6 +8,7 @@ import { StateError } from '../../../src/spec/fault.ts';
 import { Feature } from '../../../src/spec/features.ts';
 import { FaultyDisk } from '../../../src/storage/faulty-disk.ts';
 import { MemoryDisk } from '../../../src/storage/memory-disk.ts';
+import { settle } from '../../support/fake-clock.ts';
 import { type BlockRig, pattern, startBlockRig } from '../../support/rig.ts';
 
 interface Plain {
@@ -108,7 +109,8 @@ describe('saving', () => {
     expect(() => rig.device.save()).toThrow(StateError);
     disk.hold();
     const read = rig.driver.read(0, 512);
-    while (disk.held.length === 0) await Promise.resolve();
+    await settle();
+    expect(disk.held).toHaveLength(1);
     const paused = rig.device.pause();
     expect(() => rig.device.save()).toThrow(/suspended by its driver or paused by its host/);
     disk.finish(1);
