@@ -67,6 +67,15 @@ describe('a read', () => {
   });
 });
 
+it('a space that was just made has nothing to tell, and its driver finds nothing changed', () => {
+  const rig = makeRig(1, 2);
+  rig.space.settle();
+  expect(rig.told).toBe(0);
+  const nothing = { changedSinceRead: false, changeHeld: false, notificationOwed: false };
+  expect(rig.space.save()).toEqual({ bytes: [1, 2], generation: 0, ...nothing });
+  expect(rig.space.generation).toBe(0);
+});
+
 describe('the bytes of a device type', () => {
   it('are copied each time that they are shown: what becomes of them meanwhile is not seen', () => {
     const bytes = Uint8Array.of(1, 0, 0, 0);

@@ -310,6 +310,21 @@ describe('restoring', () => {
     }
   });
 
+  it('takes an index of a split ring that is beyond its size, as it is after some time', async () => {
+    const rig = await startBlockRig();
+    await rig.driver.suspend();
+    const { body } = json(rig.device.save());
+    const [queue] = body.queues;
+    const { driverArea, deviceArea } = rig.device.queues[0]!;
+    const { view, address } = rig.memory.regions[0]!;
+    for (const area of [driverArea, deviceArea]) view.setUint16(area - address + 2, 0xffff, true);
+    const positions = { ...(queue!['positions'] as object), availableNext: 0xffff, usedNext: 0xffff };
+    const next = newDevice(rig);
+    next.restore(sealed({ ...body, queues: [{ ...queue, positions }] }));
+    next.writeStatus(0x1f);
+    expect(next.status).toBe(0x0f);
+  });
+
   it('without its queues goes on where somebody else says that they are', async () => {
     const rig = await startBlockRig();
     await rig.driver.write(5, pattern(512, 4));

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlockDriver } from '../../../src/devices/block/driver.ts';
+import { Driver } from '../../../src/driver/driver.ts';
 import { ProtocolError, StateError } from '../../../src/spec/fault.ts';
 import { Feature, featureSet } from '../../../src/spec/features.ts';
 import { makeDriverRig, startDriverRig } from '../../support/driver-rig.ts';
@@ -273,6 +274,67 @@ describe('an interrupt', () => {
     await settle();
     expect(failures).toEqual([new Error('the cable was cut')]);
     expect(driver.driver.state).toBe('failed');
+  });
+});
+
+describe('an interrupt of a changed configuration whose status comes late', () => {
+  /** A driver whose device answers the next read of its status when it is told to. */
+  async function late(): Promise<{
+    device: ScriptedDevice;
+    driver: Driver;
+    changes: () => number;
+    answer: (status: number | Error) => Promise<void>;
+  }> {
+    const { device, allocator, clock } = makeDriverRig();
+    let changes = 0;
+    const configChanged = (): void => {
+      changes++;
+    };
+    const type = { deviceId: 2, features: 0n, queueCount: async () => 1, configChanged };
+    const driver = new Driver(type, device, allocator, { clock });
+    await driver.initialize();
+    const readStatus = device.readStatus.bind(device);
+    let settleRead: (status: number | Error) => void = () => {};
+    const readLater = (): Promise<number> => {
+      Object.assign(device, { readStatus });
+      return new Promise((resolve, reject) => {
+        settleRead = (status) => (status instanceof Error ? reject(status) : resolve(status));
+      });
+    };
+    Object.assign(device, { readStatus: readLater });
+    device.onConfigChange?.();
+    const answer = async (status: number | Error): Promise<void> => {
+      settleRead(status);
+      await settle();
+    };
+    return { device, driver, changes: () => changes, answer };
+  }
+
+  it.each([0x4f, 0x0f, new Error('the cable was cut')])('is of no concern to another life: %s', async (status) => {
+    const { driver, changes, answer } = await late();
+    await driver.initialize();
+    await answer(status);
+    expect([driver.state, changes()]).toEqual(['running', 0]);
+  });
+
+  it('is told after a resume, not while suspending or suspended', async () => {
+    const { device, driver, changes, answer } = await late();
+    device.onStatus = (value) => (value === 0x1f ? 0x1b : value);
+    await driver.suspend();
+    await answer(0x1b);
+    expect(changes()).toBe(0);
+    device.onStatus = () => 0x0f;
+    await driver.resume();
+    expect(changes()).toBe(1);
+  });
+
+  it('may be of no interest to the driver of a type', async () => {
+    const { device, allocator, clock } = makeDriverRig();
+    const driver = new Driver({ deviceId: 2, features: 0n, queueCount: async () => 1 }, device, allocator, { clock });
+    await driver.initialize();
+    device.onConfigChange?.();
+    await settle();
+    expect(driver.state).toBe('running');
   });
 });
 

@@ -231,8 +231,9 @@ describe('the reset of a queue', () => {
     const reset = outcome(driver.driver.resetQueue(0));
     await clock.advance(10);
     await driver.initialize();
-    await clock.advance(20_000);
+    await clock.advance(20);
     expect(reset.value).toEqual(new StateError('the device was reset by its driver'));
+    await clock.advance(20_000);
     expect(driver.driver.state).toBe('running');
     expect(allocator.freeBytes).toBe(free);
     device.onQueueReset = (queue) => delete device.queues[queue];
