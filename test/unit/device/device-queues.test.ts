@@ -79,6 +79,27 @@ describe('a kick within the call that processes a buffer', () => {
     expect(notified.length).toBeGreaterThan(0);
   });
 
+  it('is not lost either when the driver has set the queue up anew meanwhile', () => {
+    const { type, device, rings } = start();
+    const { memory } = rings[REQUESTS]!;
+    const next = new RawQueue(memory, 8, 0x5000);
+    for (const ring of [rings[REQUESTS]!, next])
+      ring.descriptor(0, { address: DATA, length: 4, flags: WRITE }).offer(0);
+    type.process = (queue, chain) => {
+      type.log.push(`take ${queue}`);
+      if (device.queues[queue]!.descriptorArea !== next.layout.descriptorArea) {
+        device.resetQueue(queue);
+        device.configureQueue(queue, (slot) => Object.assign(slot, next.layout));
+        device.enableQueue(queue);
+        device.kick(queue);
+      }
+      type.port.complete(queue, chain, 0);
+    };
+    device.kick(REQUESTS);
+    expect(takes(type)).toEqual(['take 0', 'take 0']);
+    expect([rings[REQUESTS]!.usedIndex, next.usedIndex]).toEqual([0, 1]);
+  });
+
   it('of another queue is for that queue', () => {
     const { type, device, offer, rings } = start();
     offer(MORE_REQUESTS, 0);

@@ -6,6 +6,7 @@ import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { StateError } from '../../../src/spec/fault.ts';
 import { ControlledConfig, ControlledType, REQUESTS } from '../../support/controlled-type.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { FillingType } from '../../support/filling-type.ts';
 
 const VERSION_1 = 1;
 const SUSPEND = 1 << 11;
@@ -170,6 +171,16 @@ describe('a saved state', () => {
       expect([device.status, device.isQuiet, events.at(-1)]).toEqual([0x1b, true, '1b']);
     }
   });
+});
+
+it('a device type without a state of its own is saved and restored all the same', async () => {
+  const memory = GuestMemory.over(new Uint8Array(0x4000));
+  const device = new Device(new FillingType(8), memory);
+  await device.pause();
+  const next = new Device(new FillingType(8), memory);
+  expect(device.save().body.type).toBeNull();
+  next.restore(device.save());
+  expect([next.paused, next.isQuiet]).toEqual([true, true]);
 });
 
 describe('the time that a device has to come to rest', () => {
