@@ -55,7 +55,9 @@ export class Judge {
   /** The next event, in line `line` of the trace. */
   follow(event: TraceEvent, line: number): void {
     this.#take({ ...event, line });
-    for (const derived of this.#decoder.derive(event)) this.#take({ ...derived, line });
+    // What an access means happens when the access does.
+    const { time } = event;
+    for (const derived of this.#decoder.derive(event)) this.#take({ time, ...derived, line });
   }
 
   /** The trace is over: what it says about each rule, in their order. */

@@ -252,7 +252,7 @@ class FaultyDevice extends Device {
   /** The status that is shown has changed. */
   #shown(): void {
     const pair = this.#own & (SUSPEND | DRIVER_OK);
-    if (pair === SUSPEND && this.#is('interrupts at rest')) this.#notify(0);
+    if (pair === SUSPEND && this.#isAsked && this.#is('interrupts at rest')) this.#notify(0);
     if (pair === SUSPEND && this.#is('uses buffers at rest')) this.#serve();
     if (pair !== DRIVER_OK) return;
     for (const queue of [...this.#owed]) {

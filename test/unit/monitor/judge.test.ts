@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { Judge, type Verdict } from '../../../src/monitor/judge.ts';
+import type { Rule } from '../../../src/monitor/rule.ts';
 import { rules } from '../../../src/monitor/rules.ts';
 import type { TextVersion, TraceEvent } from '../../../src/monitor/trace.ts';
+import { Mmio } from '../../../src/spec/mmio.ts';
 import {
   available,
   changed,
@@ -44,6 +46,21 @@ describe('the judge', () => {
       { ...read(0x1b), line: 5 },
       { ...kick(), line: 6 },
     ]);
+  });
+
+  it('knows when what a register access means has happened, which rules about patience go by', () => {
+    const at = (time: number, offset: number, access: 'read' | 'write', value: number): TraceEvent => {
+      return { kind: 'mmio', access, offset, width: 4, value, time };
+    };
+    const followed: unknown[] = [];
+    const watch: Rule = {
+      ...rules.find(({ id }) => id === 'suspend.device.scan')!,
+      check: () => ({ 'status.read': ({ time }) => followed.push(time), kick: ({ time }) => followed.push(time) }),
+    };
+    const judge = new Judge(header({ transport: 'mmio' }), [watch]);
+    judge.follow(at(7, Mmio.STATUS, 'read', 0x0f), 2);
+    judge.follow(at(9, Mmio.QUEUE_NOTIFY, 'write', 0), 3);
+    expect(followed).toEqual([7, 9]);
   });
 
   it('counts more failures than it keeps', () => {
