@@ -13,6 +13,8 @@ export interface Action {
   /** `on`: it comes by itself, sooner or later, when nobody asks for anything new and nothing breaks. */
   readonly kind: 'on' | 'new' | 'broken';
   may(s: State, settings: Settings): boolean;
+  /** The same where it makes no difference to the model, but might to code. */
+  mayInCode?(s: State): boolean;
   run(step: Step): void;
 }
 
@@ -112,9 +114,14 @@ function answerAction<At extends number>(at: At): Action & { readonly name: `ans
     name: `answer ${at}`,
     kind: 'on',
     // Which of several is done first makes a difference only where they are used in order.
-    may: ({ taken }, { order }) => at < taken.length && taken[at]! >= 'a' && (at === 0 || order === 'in order'),
+    may: (s, { order }) => isInProcessing(s, at) && (at === 0 || order === 'in order'),
+    mayInCode: (s) => isInProcessing(s, at),
     run: (step) => device.answer(step, at),
   };
+}
+
+function isInProcessing({ taken }: State, at: number): boolean {
+  return at < taken.length && taken[at]! >= 'a';
 }
 
 /** The driver takes a device for running that was reset, or failed, without a word. */
@@ -122,4 +129,10 @@ function isLostUnseen({ phase, status, configInterrupt, owesChange }: State): bo
   if (phase !== 'running' && phase !== 'resetting a queue') return false;
   const isRunning = (status & (Status.DRIVER_OK | Status.FEATURES_OK)) !== 0 && !needsReset(status);
   return !isRunning && !configInterrupt && !owesChange;
+}
+
+export function actionNamed(name: string): Action {
+  const action = ACTIONS.find((one) => one.name === name);
+  if (action === undefined) throw new Error(`there is no action "${name}"`);
+  return action;
 }
