@@ -14,6 +14,8 @@ const needCompiler = ['test/guest/suspend*.test.ts', 'test/cli/check-linux.test.
 /** vitest itself would leave one processor idle. */
 const PROCESSORS = availableParallelism();
 
+/** No test is about how fast the machine is: it may have other things to do. */
+const HANG_MS = 120_000;
 const SLOW_MS = 300_000;
 
 /** Over sockets, with mapped files and mounted ones, with processes that are killed: they take their time, and need Linux. */
@@ -33,7 +35,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/{unit,suspend,model}/**/*.test.ts'],
           exclude: [...configDefaults.exclude, ...SOCKETS],
-          testTimeout: 20_000,
+          testTimeout: HANG_MS,
           // No file leaves anything behind, and a process for each would take as long as the tests themselves.
           isolate: false,
           maxWorkers: PROCESSORS,
@@ -44,7 +46,7 @@ export default defineConfig({
         test: {
           name: 'sockets',
           include: SOCKETS,
-          testTimeout: 20_000,
+          testTimeout: HANG_MS,
           isolate: false,
           maxWorkers: PROCESSORS,
           sequence: { groupOrder: 0 },
