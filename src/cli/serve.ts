@@ -128,11 +128,13 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
       closers.push(await serveMetrics(options.metrics, disk));
     }
     const found = (await disk.status()).disk;
+    // Whoever reads that it listens may end it at once.
+    const signal = endSignal();
     log('listening', {
       ...{ protocol, socket, image, bytes: found.bytes, readOnly: found.readOnly, access, queues },
       pid: process.pid,
     });
-    log('ending', { signal: await Promise.race([endSignal(), lost]) });
+    log('ending', { signal: await Promise.race([signal, lost]) });
   } finally {
     await closeAll(closers);
   }

@@ -17,7 +17,8 @@ it.each([
   const environment = { NODE_OPTIONS: `--import=${preload}` };
   const server = start(['serve', 'block', '--image', image, '--vhost-user', socket, ...args], { environment });
   await server.says(/"event":"listening"/);
-  expect(server.stderr.match(/polls for .*/g)).toEqual([`polls for ${pollUs} us`]);
   server.child.kill('SIGTERM');
-  expect((await server.ended).code).toBe(0);
+  const { code, stderr } = await server.ended;
+  expect(stderr.match(/polls for .*/g)).toEqual([`polls for ${pollUs} us`]);
+  expect(code).toBe(0);
 });
