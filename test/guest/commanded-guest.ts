@@ -52,6 +52,10 @@ export function complaints(guest: CommandedGuest): Promise<string> {
 
 /** The sum of all of a disk that is no longer written to, its file system taken off, as the device itself has it. */
 export async function diskSum(guest: CommandedGuest, disk = '/dev/vda'): Promise<string> {
-  const said = await output(guest, `umount /mnt 2>/dev/null; sync; echo 3 >/proc/sys/vm/drop_caches; md5sum <${disk}`, 120_000);
+  const said = await output(
+    guest,
+    `umount /mnt 2>/dev/null; sync; echo 3 >/proc/sys/vm/drop_caches; md5sum <${disk}`,
+    120_000,
+  );
   return said.slice(0, 32);
 }
