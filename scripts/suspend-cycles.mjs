@@ -1,5 +1,5 @@
 // `npm run suspend-cycles -- [--cycles N]`: Linux in a QEMU that speaks vfio-user goes to sleep N times while it works, a hundred
-// unless told otherwise, and suspends its block, network and entropy devices through the bit each time; then ten times as often one by one.
+// unless told otherwise, and suspends its block, network and entropy devices through the bit each time; then as often one by one.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
