@@ -48,7 +48,7 @@ describe.skipIf(!hasQemu)('Linux in QEMU on a disk that is elsewhere', () => {
     const first = await serve('first');
     leadTo('first');
     const files = await guestFiles({ architecture: 'amd64' });
-    const args = vhostUserDisk(path('disk'), 'split', { reconnect: true });
+    const args = vhostUserDisk(path('disk'), 'split', { reconnect: 'reconnect=1' });
     const machine = await QemuMachine.start({ files, folder, load: ['virtio'], args });
     onTestFinished(() => machine.stop());
     await startLoad(machine);

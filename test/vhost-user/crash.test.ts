@@ -7,6 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { newerQemu } from '../../scripts/newer-qemu.mjs';
+import { control } from '../../src/cli/serve/control-socket.ts';
 import { guestFiles } from '../../src/machine/guest-files.ts';
 import { program } from '../cli/virtio.ts';
 import { complaints, diskSum, endOfLoad, output, startLoad } from '../guest/commanded-guest.ts';
@@ -19,8 +21,12 @@ import { type RingFormat, vhostUserDisk } from './qemu-disk.ts';
 const rounds = Number(process.env['CRASH_ROUNDS'] ?? 2);
 const seed = Number(process.env['CRASH_SEED'] ?? 1);
 const LIMIT_MS = 180_000 + rounds * 15_000;
-/** After QEMU has connected, and a guest that had to wait goes on. */
+/** A guest that had to wait goes on meanwhile. */
 const LATEST_KILL_MS = 600;
+
+const newer = newerQemu();
+if (newer === undefined)
+  console.warn('skipped: back-ends killed at any moment; `node scripts/newer-qemu.mjs` fetches a QEMU');
 
 /**
  * Beside the many small requests of `load`, large ones that follow each other past all caches: most kills meet some. What is
@@ -44,36 +50,64 @@ for reader in 1 2; do while [ ! -e /tmp/stop ]; do dd if=/dev/vda of=/dev/null b
 
 interface Victim {
   readonly name: string;
+  /** The one on PATH by default. */
+  readonly qemu?: string;
+  readonly reconnect: 'reconnect=1' | 'reconnect-ms=50';
   readonly queues: number;
   args(image: string, socket: string): string[];
+  /** Resolves when a life has come so far that it may end. */
+  begun(server: MortalServer, socket: string): Promise<void>;
   kill(server: MortalServer): Promise<void>;
-}
-
-/** `virtio serve`, killed from outside at any time. */
-function served(name: string, ...more: readonly string[]): Victim {
-  const queues = 2;
-  return {
-    name,
-    queues,
-    args: (image, socket) => {
-      const own = ['--image', image, '--vhost-user', socket, '--queues', `${queues}`];
-      return [program, 'serve', 'block', ...own, ...more];
-    },
-    kill: (server) => server.kill(),
-  };
 }
 
 /** Requests take long there, and overtake each other; it dies when some are in the middle. */
 const late: Victim = {
   name: 'a disk that answers late',
+  reconnect: 'reconnect=1',
   queues: 1,
   args: (image, socket) => [join(import.meta.dirname, 'file-server.mjs'), image, socket],
+  begun: (server) => server.until('connected'),
   kill: (server) => server.killInTheMiddle(),
 };
 
-const victims = [late, served('virtio serve'), ...(canBeMapped ? [served('virtio serve --mapped', '--mapped')] : [])];
+/**
+ * `virtio serve`, killed from outside at any time after its rings were started. Before, QEMU 7.2 would never speak to a back-end again: it
+ * connects to the next one and says nothing, as it has closed its ears when the one before was gone in the middle of its questions.
+ */
+function served(name: string, ...more: readonly string[]): Victim {
+  return {
+    name,
+    reconnect: 'reconnect=1',
+    queues: 2,
+    args: (image, socket) => {
+      const own = ['--image', image, '--vhost-user', socket, '--control', controlOf(socket), '--queues', '2'];
+      return [program, 'serve', 'block', ...own, ...more];
+    },
+    begun: async (_server, socket) => {
+      const status = async (): Promise<unknown> => await control(controlOf(socket), { command: 'status' });
+      await expect
+        .poll(status, { timeout: 30_000, interval: 20 })
+        .toMatchObject({ status: expect.stringMatching(/DRIVER_OK/) });
+    },
+    kill: (server) => server.kill(),
+  };
+}
 
-describe.skipIf(!hasQemu).each(victims)(`$name, killed ${rounds} times`, (victim) => {
+const controlOf = (socket: string): string => `${socket}.control`;
+
+const victims = [
+  ...(hasQemu ? [late, served('virtio serve')] : []),
+  ...(hasQemu && canBeMapped ? [served('virtio serve --mapped', '--mapped')] : []),
+  ...(newer === undefined ? [] : [atAnyMoment(newer)]),
+];
+
+/** From the moment on when QEMU has connected. */
+function atAnyMoment(qemu: string): Victim {
+  const begun: Victim['begun'] = (server) => server.until('connected');
+  return { ...served('virtio serve at any moment'), qemu, reconnect: 'reconnect-ms=50', begun };
+}
+
+describe.each(victims)(`$name, killed ${rounds} times`, (victim) => {
   it.each(['split', 'packed'] as const)('leaves nothing undone, with %s rings', { timeout: LIMIT_MS }, (format) =>
     killAgainAndAgain(victim, format),
   );
@@ -89,8 +123,9 @@ async function killAgainAndAgain(victim: Victim, format: RingFormat): Promise<vo
   try {
     await server.start();
     const files = await guestFiles({ architecture: 'amd64' });
-    const disk = vhostUserDisk(socket, format, { reconnect: true, queues: victim.queues });
-    machine = await QemuMachine.start({ files, folder, load: ['virtio'], args: ['-smp', `${victim.queues}`, ...disk] });
+    const { qemu, reconnect, queues } = victim;
+    const args = ['-smp', `${queues}`, ...vhostUserDisk(socket, format, { reconnect, queues })];
+    machine = await QemuMachine.start({ ...(qemu && { program: qemu }), files, folder, load: ['virtio'], args });
     await startLoad(machine);
     await output(machine, BULK);
     const random = randomNumbers(seed);
@@ -98,12 +133,12 @@ async function killAgainAndAgain(victim: Victim, format: RingFormat): Promise<vo
       await new Promise((resolve) => setTimeout(resolve, random(LATEST_KILL_MS)));
       await victim.kill(server);
       await server.start();
-      await server.until('connected');
+      await victim.begun(server, socket);
     }
     // A request that is lost keeps a worker for ever.
     expect(await endOfLoad(machine, { timeoutMs: 90_000 })).toEqual({ bad: 0, verified: true });
     expect(await output(machine, 'while pidof dd >/dev/null; do sleep 1; done; sleep 1; cat /tmp/said.*')).toBe('');
-    expect(Number(await output(machine, 'cat /tmp/bulk.* | wc -l'))).toBeGreaterThan(rounds / 4);
+    expect(Number(await output(machine, 'cat /tmp/bulk.* | wc -l'))).toBeGreaterThan(rounds / 10);
     expect(await complaints(machine)).toBe('');
     const inside = await diskSum(machine);
     expect(createHash('md5').update(readFileSync(image)).digest('hex')).toBe(inside);

@@ -42,7 +42,7 @@ describe.skipIf(!hasQemu)('Linux in QEMU over vhost-user', () => {
         files,
         folder,
         load: ['virtio'],
-        args: ['-smp', '2', ...vhostUserDisk(path, format, { reconnect: true, queues: 2 })],
+        args: ['-smp', '2', ...vhostUserDisk(path, format, { reconnect: 'reconnect=1', queues: 2 })],
       });
       const output = (line: string): Promise<string> => outputOf(machine, line, 120_000);
       try {
