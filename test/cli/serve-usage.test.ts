@@ -20,6 +20,11 @@ describe('a command line', () => {
       ['--image', 'nbd://host', '--direct', '--vhost-user', 'a'],
       /--direct is for files/,
     ],
+    [
+      'with a server that is shared',
+      ['--image', 'nbd://host', '--shared', '--vhost-user', 'a'],
+      /--shared is for files/,
+    ],
     ['by memory and past it', ['--image', image, '--mapped', '--direct', '--vhost-user', 'a'], /one of them/],
     ['without an image', ['--vhost-user', 'a'], /required option '--image/],
     ['with no queues', ['--image', image, '--vhost-user', 'a', '--queues', '0'], /from 1 to 64/],
