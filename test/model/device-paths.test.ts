@@ -11,9 +11,8 @@ const GROUNDS = grounds('at once');
 pathSuite({
   end: 'device',
   grounds: GROUNDS,
-  further: GROUNDS.at(-1),
   seed,
-  numRuns: 200 * numRuns,
+  numRuns: 100 * numRuns,
   deeper: numRuns > 1 ? 1 : 0,
   make: (settings, kind) => new DevicePath(settings, kind),
   faults: DEVICE_FAULTS,

@@ -13,9 +13,8 @@ const GROUNDS = [
 pathSuite({
   end: 'driver',
   grounds: GROUNDS,
-  further: GROUNDS[0],
   seed,
-  numRuns: 200 * numRuns,
+  numRuns: 100 * numRuns,
   deeper: numRuns > 1 ? 1 : 0,
   make: (settings, kind) => new DriverPath(settings, kind),
   faults: DRIVER_FAULTS,

@@ -7,8 +7,6 @@ import type { Settings } from './state.ts';
 export interface PathSuite {
   readonly end: 'device' | 'driver';
   readonly grounds: readonly Ground[];
-  /** On this one, paths of one more step. */
-  readonly further: Ground | undefined;
   /** What the long paths are drawn from, and how many there are on each ground. */
   readonly seed: number;
   readonly numRuns: number;
@@ -20,11 +18,10 @@ export interface PathSuite {
 
 /** Real code does what the model does, wherever the model leads; and a comparison that finds each planted fault. */
 export function pathSuite(suite: PathSuite): void {
-  const { end, grounds, further, seed, numRuns, make, faults } = suite;
+  const { end, grounds, seed, numRuns, deeper, make, faults } = suite;
   const named = grounds.map((ground) => [ground.name, ground] as const);
 
   it.each(named)(`a ${end} does what the model does, on all short paths: %s`, async (_, ground) => {
-    const deeper = suite.deeper + (ground === further ? 1 : 0);
     const walked = await goEverywhere(ground, deeper, () => make(ground.settings, ground.kind));
     console.log(`${end}, ${ground.name}, all paths, ${deeper} steps further: ${walked}`);
     expect(walked.paths).toBeGreaterThan(2000);
