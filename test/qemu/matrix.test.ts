@@ -1,10 +1,13 @@
 /** Our drivers with the devices of a real QEMU, without a guest: every virtqueue format, over PCI and MMIO. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isSector } from '../../src/cli/check/bench.ts';
+import { HandDriver } from '../../src/cli/check/hand-driver.ts';
+import { reachQemu } from '../../src/cli/check/qemu-disk.ts';
 import { BlockDriver } from '../../src/devices/block/driver.ts';
 import { ConsoleDriver } from '../../src/devices/console/driver.ts';
 import { EntropyDriver } from '../../src/devices/entropy/driver.ts';
 import type { Driver } from '../../src/driver/driver.ts';
-import { Qemu } from '../../src/hosts/qtest/qemu.ts';
+import { QEMU, Qemu } from '../../src/hosts/qtest/qemu.ts';
 import { DeviceId } from '../../src/spec/device-ids.ts';
 import { StateError } from '../../src/spec/fault.ts';
 import { Feature, hasFeature } from '../../src/spec/features.ts';
@@ -140,6 +143,28 @@ function expectRings({ features }: Driver, rings: RingOptions): void {
 }
 
 describe.skipIf(!hasQemu)('a QEMU', () => {
+  it('sends no answer before the MSI-X messages that were sent earlier', async () => {
+    const { close, ...place } = await reachQemu(QEMU, 'pci msix', []);
+    try {
+      const driver = new HandDriver({ ...place, declined: [], isSector });
+      await driver.start();
+      const { deviceArea } = driver.queue.ring.layout;
+      const { bytes } = place.memory.find(deviceArea, 4)!;
+      for (let round = 1; round <= 50; round++) {
+        driver.send(round);
+        // No timer and no socket is served meanwhile.
+        const end = performance.now() + 1000;
+        while (bytes[deviceArea + 2] !== round && performance.now() < end);
+        expect(bytes[deviceArea + 2]).toBe(round);
+        await driver.status();
+        expect(driver.usedInterrupts).toBe(round);
+        driver.collect();
+      }
+    } finally {
+      await close();
+    }
+  });
+
   it('that ends while a driver waits: the driver gives the device up, and says why', async () => {
     const devices = await QemuDevices.start('pci', RINGS);
     const block = new BlockDriver(devices.transport(DeviceId.BLOCK), devices.allocator);

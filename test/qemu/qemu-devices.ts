@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DriverTransport } from '../../src/driver/transport.ts';
 import { Qemu } from '../../src/hosts/qtest/qemu.ts';
+import { type QemuBus, virtioMachine } from '../../src/hosts/qtest/virtio-machine.ts';
 import { GuestAllocator } from '../../src/memory/allocator.ts';
 import { PCI_DEVICE_BASE, PCI_VENDOR } from '../../src/spec/pci.ts';
 import { MmioDriverTransport } from '../../src/transports/mmio/driver.ts';
@@ -14,8 +15,6 @@ import { QEMU } from '../guest/qemu-machine.ts';
 
 const MIB = 1 << 20;
 export const IMAGE_BYTES: number = 4 * MIB;
-
-export type Bus = 'pci' | 'pci msix' | 'mmio';
 
 /** What QEMU is told of its virtqueues. */
 export interface RingOptions {
@@ -46,15 +45,18 @@ export class QemuDevices {
     this.#terminal = terminal;
   }
 
-  static async start(bus: Bus, options: RingOptions): Promise<QemuDevices> {
+  static async start(bus: QemuBus, options: RingOptions): Promise<QemuDevices> {
     const folder = mkdtempSync(join(tmpdir(), 'virtio-qemu-'));
     writeFileSync(join(folder, 'disk'), new Uint8Array(IMAGE_BYTES).fill(0x11));
     writeFileSync(join(folder, 'entropy'), entropyBytes(MIB));
-    const qemu = await Qemu.start({
-      machine: bus === 'mmio' ? 'microvm' : 'q35',
-      arguments: bus === 'mmio' ? mmioArguments(folder, options) : pciArguments(folder, options),
-      ...(bus === 'pci msix' ? { messagePage: 0 } : {}),
-    });
+    const common = ringOptions(options);
+    const machine = virtioMachine(bus, [
+      { model: 'virtio-blk', options: `drive=disk,serial=matrix,${common}` },
+      { model: 'virtio-rng', options: `rng=entropy,${common}` },
+      { model: 'virtio-serial', options: `id=serial,${common}` },
+    ]);
+    machine.arguments.push(...backEnds(folder), '-device', 'virtconsole,chardev=terminal,bus=serial.0');
+    const qemu = await Qemu.start(machine);
     const transports = bus === 'mmio' ? await mmioTransports(qemu) : await pciTransports(qemu);
     const terminal = connect(join(folder, 'console'));
     await once(terminal, 'connect');
@@ -99,9 +101,9 @@ export function entropyBytes(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, n) => (n * 7) ^ (n >>> 8));
 }
 
-/** True when nothing of a QEMU is left in the folder for shared memory. */
-export function leavesNothing(): boolean {
-  return !existsSync('/dev/shm') || spawnSync('sh', ['-c', 'ls -d /dev/shm/virtio-qtest-*']).status !== 0;
+/** True when nothing of the QEMUs of a process is left in the folder for shared memory. */
+export function leavesNothing(pid: number = process.pid): boolean {
+  return !existsSync('/dev/shm') || !readdirSync('/dev/shm').some((name) => name.startsWith(`virtio-qtest-${pid}-`));
 }
 
 function backEnds(folder: string): string[] {
@@ -115,27 +117,6 @@ function backEnds(folder: string): string[] {
 function ringOptions({ packed, eventIdx, indirect, inOrder }: RingOptions): string {
   const options = `packed=${packed},event_idx=${eventIdx},indirect_desc=${indirect}`;
   return hasInOrder ? `${options},in_order=${inOrder}` : options;
-}
-
-function pciArguments(folder: string, options: RingOptions): string[] {
-  const common = `disable-legacy=on,${ringOptions(options)}`;
-  return [
-    ...backEnds(folder),
-    ...['-device', `virtio-blk-pci,drive=disk,serial=matrix,${common}`],
-    ...['-device', `virtio-rng-pci,rng=entropy,${common}`],
-    ...['-device', `virtio-serial-pci,id=serial,${common}`, '-device', 'virtconsole,chardev=terminal,bus=serial.0'],
-  ];
-}
-
-function mmioArguments(folder: string, options: RingOptions): string[] {
-  const common = ringOptions(options);
-  return [
-    ...['-global', 'virtio-mmio.force-legacy=false'],
-    ...backEnds(folder),
-    ...['-device', `virtio-blk-device,drive=disk,serial=matrix,${common}`],
-    ...['-device', `virtio-rng-device,rng=entropy,${common}`],
-    ...['-device', `virtio-serial-device,id=serial,${common}`, '-device', 'virtconsole,chardev=terminal,bus=serial.0'],
-  ];
 }
 
 async function pciTransports(qemu: Qemu): Promise<DriverTransport[]> {

@@ -1,5 +1,5 @@
 /** docs/verdicts: what `virtio check` has found about each device and driver, as it came out. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { CheckReport } from '../../src/cli/check/run-cases.ts';
@@ -53,6 +53,12 @@ export function compareVerdicts(found: Verdicts, kept: Verdicts): void {
   expect(found.failed.map(caseName)).toEqual(kept.failed.map(caseName));
   const gone = Object.keys(kept.rules).filter((id) => found.rules[id] === undefined);
   expect(gone, 'rules that are not put to the test any more').toEqual([]);
+}
+
+/** Of which version of the program a file of docs/verdicts is; undefined without one. */
+export function keptVersion(file: string): string | undefined {
+  const path = join(folder, `${file}.json`);
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Verdicts).version : undefined;
 }
 
 /** All that are kept, in the order of their files. */

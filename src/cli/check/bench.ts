@@ -161,12 +161,17 @@ export function makeBehind(): Pick<Bench, 'memory' | 'allocator' | 'disk' | 'res
   return { memory, allocator, isSector, ...makeDisk() };
 }
 
-export function makeDisk(): { readonly disk: FaultyDisk; resize(sectors: number): void } {
+/** What is on a disk with sectors that can be told from each other. */
+export function diskBytes(): Uint8Array {
   const bytes = new Uint8Array(SECTORS * SECTOR_BYTES);
   for (let sector = 0; sector < SECTORS; sector++) {
     bytes.fill(byteOf(sector), sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
   }
-  const memoryDisk = new MemoryDisk({ bytes });
+  return bytes;
+}
+
+export function makeDisk(): { readonly disk: FaultyDisk; resize(sectors: number): void } {
+  const memoryDisk = new MemoryDisk({ bytes: diskBytes() });
   return { disk: new FaultyDisk(memoryDisk), resize: (sectors) => memoryDisk.resize(sectors) };
 }
 
@@ -179,6 +184,6 @@ function blockType(disk: FaultyDisk, wake: Wake): WaitingType {
   return { type: new SteeredBlock(disk, () => wake.now()), arrive: () => {}, change: () => {} };
 }
 
-function isSector(sector: number, bytes: Uint8Array): boolean {
+export function isSector(sector: number, bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === byteOf(sector));
 }

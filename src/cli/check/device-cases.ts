@@ -9,6 +9,7 @@ import { moving } from './device-cases-moving.ts';
 import { negotiation } from './device-cases-negotiation.ts';
 import { queues } from './device-cases-queues.ts';
 import { atRest } from './device-cases-rest.ts';
+import { serving } from './device-cases-serving.ts';
 import { waiting } from './device-cases-waiting.ts';
 import { HandDriver } from './hand-driver.ts';
 
@@ -27,7 +28,7 @@ const suspending = [
 });
 
 /** What a device is put through, in order. */
-export const deviceCases: readonly DeviceCase[] = [...negotiation, ...suspending];
+export const deviceCases: readonly DeviceCase[] = [...negotiation, ...serving, ...suspending];
 
 export function runDeviceCase({ run }: DeviceCase, bench: Bench): Promise<void> {
   return run(new HandDriver(bench), bench);

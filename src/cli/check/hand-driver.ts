@@ -63,7 +63,7 @@ export class HandDriver {
   queues: readonly HandQueue[] = [];
   readonly #place: DriverPlace;
   readonly #clock: Clock;
-  #tellsNext = false;
+  #accepted: FeatureSet = 0n;
   /** Bytes that sectors are full of since this driver has written there. */
   readonly #written: Map<number, number> = new Map();
 
@@ -101,12 +101,12 @@ export class HandDriver {
     );
     const accepted = this.offered & known & ~featureSet(...decline, ...this.#place.declined);
     await this.transport.writeFeatures(accepted);
-    this.#tellsNext = hasFeature(accepted, Feature.NOTIFICATION_DATA);
+    this.#accepted = accepted;
     await this.write(0x0b);
     await this.expectStatus(0x0b);
     const isMany = queues > 1 && hasFeature(accepted, BlockFeature.MQ);
     const there = isMany ? await this.transport.readConfig(BlockConfig.NUM_QUEUES, 2) : 1;
-    this.queues = Array.from({ length: Math.min(queues, there) }, (_, index) => this.#makeQueue(index, accepted));
+    this.queues = Array.from({ length: Math.min(queues, there) }, (_, index) => this.#makeQueue(index));
   }
 
   /** The whole initialisation. */
@@ -195,6 +195,20 @@ export class HandDriver {
 
   // ---- Queues ----
 
+  /** Resets the first queue, and enables another one in its place. What was out is forgotten. */
+  async renewQueue(): Promise<void> {
+    const { index } = this.queue;
+    await this.transport.resetQueue(index);
+    const end = this.#clock.now() + LIMIT_MS;
+    while (!(await this.transport.queueIsReset(index))) {
+      if (this.#clock.now() > end) throw new CaseFailed('the queue is not reset');
+      await this.#pause();
+    }
+    const renewed = this.#makeQueue(index);
+    this.queues = this.queues.with(index, renewed);
+    await this.enable(renewed);
+  }
+
   get queue(): HandQueue {
     return this.queues[0]!;
   }
@@ -261,8 +275,10 @@ export class HandDriver {
     return new Promise((resolve) => this.#clock.after(ms, resolve));
   }
 
-  #makeQueue(index: number, accepted: FeatureSet): HandQueue {
+  #makeQueue(index: number): HandQueue {
     const { allocator, memory } = this.#place;
+    const accepted = this.#accepted;
+    const tellsNext = hasFeature(accepted, Feature.NOTIFICATION_DATA);
     const features = {
       indirect: hasFeature(accepted, Feature.INDIRECT_DESC),
       eventIdx: hasFeature(accepted, Feature.EVENT_IDX),
@@ -275,7 +291,7 @@ export class HandDriver {
       allocator,
       isPacked,
       look: () => this.#place.look(),
-      kick: (queue, next) => this.transport.kick(queue, this.#tellsNext ? next : undefined),
+      kick: (queue, next) => this.transport.kick(queue, tellsNext ? next : undefined),
       done: (sector) => void this.completed.push(sector),
       isSector: (sector, bytes) => this.#isSector(sector, bytes),
     });

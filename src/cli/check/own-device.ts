@@ -10,7 +10,7 @@ import { whyNotOurs } from './why-not.ts';
 /** The device's own feature bits begin here, but for a few: those are its type's to offer. */
 const FIRST_GENERIC = 24;
 /** What every device of ours offers unasked. */
-const UNASKED: readonly number[] = [Feature.SUSPEND, Feature.INDIRECT_DESC];
+const UNASKED: readonly number[] = [Feature.SUSPEND, Feature.INDIRECT_DESC, Feature.EVENT_IDX];
 /** Over PCI one kind of ring has messages, enough for each queue and the configuration, and the others the line. */
 const MESSAGES = { ring: 'packed', vectors: 3 } as const;
 

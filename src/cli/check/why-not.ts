@@ -16,11 +16,11 @@ export function whyNot(
   offered: FeatureSet,
   hasRegisters: boolean,
 ): string | undefined {
+  const missing = [...ring, ...features].find((bit) => !hasFeature(offered, bit));
+  if (missing !== undefined) return `the device does not offer ${featureName(missing)}`;
   if (type !== undefined) return `it is for the ${type}`;
   if (needs !== undefined) return `what is behind the device is out of reach: ${needs.join(', ')}`;
-  if (reads !== undefined && !hasRegisters) return NO_REGISTERS;
-  const missing = [...ring, ...features].find((bit) => !hasFeature(offered, bit));
-  return missing === undefined ? undefined : `the device does not offer ${featureName(missing)}`;
+  return reads === undefined || hasRegisters ? undefined : NO_REGISTERS;
 }
 
 export function featureName(bit: number): string {
