@@ -1,27 +1,27 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openFileDisk } from '../../../src/storage/file.ts';
 
-/** A folder of this machine where files of any number of sectors can be used past the page cache; undefined where there is none. */
-export const directPlace: string | undefined = await find();
+const TMPFS = 0x0102_1994;
+
+/** A folder of this machine where single sectors of files are read past the page cache, by dd; undefined where there is none. */
+export const directPlace: string | undefined = [tmpdir(), '/var/tmp'].find(isDirect);
 
 if (directPlace === undefined) console.warn('skipped: direct access, as no folder for temporary files allows it');
 
-async function find(): Promise<string | undefined> {
-  for (const place of [tmpdir(), '/var/tmp']) {
-    let folder: string | undefined;
-    try {
-      folder = mkdtempSync(join(place, 'virtio-direct-'));
-      writeFileSync(join(folder, 'trial'), new Uint8Array(512));
-      const disk = await openFileDisk(join(folder, 'trial'), { access: 'direct' });
-      await disk.close();
-      return place;
-    } catch {
-      // Not here.
-    } finally {
-      if (folder !== undefined) rmSync(folder, { recursive: true });
-    }
+function isDirect(place: string): boolean {
+  let folder: string | undefined;
+  try {
+    // There it is allowed, and has no effect.
+    if (statfsSync(place).type === TMPFS) return false;
+    folder = mkdtempSync(join(place, 'virtio-direct-'));
+    const file = join(folder, 'trial');
+    writeFileSync(file, new Uint8Array(1024));
+    return spawnSync('dd', [`if=${file}`, 'of=/dev/null', 'bs=512', 'iflag=direct']).status === 0;
+  } catch {
+    return false;
+  } finally {
+    if (folder !== undefined) rmSync(folder, { recursive: true });
   }
-  return undefined;
 }

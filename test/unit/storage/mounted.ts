@@ -20,7 +20,8 @@ export function mounted(kind: Mountable, folder: { path(name: string): string })
     console.warn(`skipped: ${kind} cannot be mounted here`);
     return undefined;
   }
-  onTestFinished(() => void runs('umount', point));
+  // Also when the test has failed, and left something open there.
+  onTestFinished(() => void runs('umount', '-l', point));
   return point;
 }
 
