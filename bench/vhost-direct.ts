@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { against, type Row } from './row.ts';
-import { idle, type Load, measure, median, type Peer, ROUNDS, serveByProgram, servePeer } from './vhost.ts';
+import { type Load, measureInTurns, type Server, serveByProgram, servePeer, shown } from './servers.ts';
 
 const IMAGE_BYTES = 1 << 30;
 const PIECE_BYTES = 1 << 20;
@@ -43,7 +43,7 @@ export async function vhostDirectSuite(): Promise<Row[]> {
   const folder = mkdtempSync(join(place, 'virtio-bench-'));
   const image = join(folder, 'image');
   const rows: Row[] = [];
-  const servers: Peer[] = [];
+  const servers: Server[] = [];
   try {
     writeImage(image);
     const disk = `file,node-name=disk,filename=${image},aio=threads,cache.direct=on,locking=off`;
@@ -70,24 +70,17 @@ function writeImage(path: string): void {
 }
 
 /** As a user starts it; `--shared`, as the one with another pool has the image open, too. */
-function serveOurs(path: string, image: string, pool: number): Promise<Peer> {
+function serveOurs(path: string, image: string, pool: number): Promise<Server> {
   const cli = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
   const args = [cli, 'serve', 'block', '--image', image, '--direct', '--shared', '--vhost-user', path];
   return serveByProgram(path, process.execPath, args, { UV_THREADPOOL_SIZE: String(pool) });
 }
 
-/** The peer is the first of the servers; all have their turn in each round, as a medium is not always as fast. */
-async function compare(bench: string, each: Case, servers: readonly Peer[]): Promise<Row[]> {
-  const rates = servers.map((): number[] => []);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [n, server] of servers.entries()) {
-      await idle();
-      rates[n]!.push(await measure(bench, each, server.path));
-    }
-  }
-  const [peer, ...ours] = rates.map(median);
-  return ours.map((rate, n) => {
+/** The peer is the first of the servers. */
+async function compare(bench: string, each: Case, servers: readonly Server[]): Promise<Row[]> {
+  const [peer, ...ours] = await measureInTurns(bench, each, servers);
+  return ours.map(({ rate }, n) => {
     const name = `${each.name}, a pool of ${POOLS[n]} threads`;
-    return against('vhost-direct', name, 'kIOPS', rate, peer!, null);
+    return shown(against('vhost-direct', name, 'kIOPS', rate, peer!.rate, null));
   });
 }
