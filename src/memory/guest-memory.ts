@@ -106,7 +106,10 @@ export class GuestMemory {
   /** The region that holds all of `length` bytes at `address`, or undefined. Offset in it: `address - region.address`. */
   find(address: GuestAddress, length: number): MemoryRegion | undefined {
     const last = this.#last;
-    if (last !== undefined && address >= last.address && address + length <= last.address + last.size) return last;
+    if (last !== undefined) {
+      const offset = address - last.address;
+      if (offset >= 0 && offset + length <= last.size) return last;
+    }
     for (const region of this.#regions) {
       if (address >= region.address && address + length <= region.address + region.size) {
         this.#last = region;
@@ -123,6 +126,16 @@ export class GuestMemory {
       throw new ProtocolError(rule, `${what}: ${length} bytes at 0x${address.toString(16)} are not in guest memory`);
     }
     return region;
+  }
+
+  /**
+   * As `locate`, but a region of just these bytes, so that positions in it are small: for rings, which are looked at all the
+   * time. `address` is even. It is to be asked for again when `generation` has changed.
+   */
+  area(address: GuestAddress, length: number, rule: string, what: string): MemoryRegion {
+    const region = this.locate(address, length, rule, what);
+    const start = address - region.address;
+    return { address, size: length, ...windows(region.bytes.subarray(start, start + length), region.shared) };
   }
 
   #changed(): void {

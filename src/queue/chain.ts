@@ -41,6 +41,15 @@ export class Chain {
   /** The segment of the last access, and the position of its first byte in the whole buffer. */
   #segment = 0;
   #segmentStart = 0;
+  // Where most fields are: the first segment has a request's header, the last one its status.
+  #first: MemoryRegion | undefined;
+  #firstOffset = 0;
+  /** Device-readable bytes of the first segment. */
+  #firstBytes = 0;
+  #last: MemoryRegion | undefined;
+  #lastOffset = 0;
+  /** The position of the last segment's first byte among the device-writable bytes. */
+  #lastStart = 0;
 
   constructor(memory: GuestMemory) {
     this.#memory = memory;
@@ -65,16 +74,25 @@ export class Chain {
     this.orphans = undefined;
     this.#count = 0;
     this.#segment = this.#segmentStart = 0;
+    this.#firstBytes = 0;
   }
 
   /** For queues: appends a device-readable segment, checked to lie in `region`; comes before any writable one. */
   addReadable(region: MemoryRegion, offset: number, length: number): void {
+    if (this.#count === 0) {
+      this.#first = region;
+      this.#firstOffset = offset;
+      this.#firstBytes = length;
+    }
     this.#add(region, offset, length);
     this.readableBytes += length;
   }
 
   /** For queues: appends a device-writable segment, checked to lie in `region`. */
   addWritable(region: MemoryRegion, offset: number, length: number): void {
+    this.#last = region;
+    this.#lastOffset = offset;
+    this.#lastStart = this.writableBytes;
     this.#add(region, offset, length);
     this.writableBytes += length;
   }
@@ -132,6 +150,9 @@ export class Chain {
   }
 
   readU32(position: number): number {
+    if (this.live && position >= 0 && position + 4 <= this.#firstBytes) {
+      return this.#first!.view.getUint32(this.#firstOffset + position, true);
+    }
     const at = this.#fieldOffset(position, 4);
     if (at >= 0) return this.#regions[this.#segment]!.view.getUint32(at, true);
     return this.readU16(position) + this.readU16(position + 2) * 0x1_0000;
@@ -139,6 +160,12 @@ export class Chain {
 
   writeU8(position: number, value: number): void {
     this.#check(position, 1, this.writableBytes, 'device-writable');
+    if (position >= this.#lastStart) {
+      const at = this.#lastOffset + position - this.#lastStart;
+      this.#last!.bytes[at] = value;
+      this.#memory.onWrite?.(this.#last!.address + at, 1);
+      return;
+    }
     const within = this.#seek(this.readableBytes + position);
     const region = this.#regions[this.#segment]!;
     const to = this.#offsets[this.#segment]! + within;

@@ -57,8 +57,8 @@ export interface TakenPackedChain {
  * record is at all times true of what the driver can see: the calls come in this order.
  */
 export interface TakenRecord {
-  /** A chain was taken; for a packed ring its descriptors are those from `chain.position` on, in `ring` from `offset` on. */
-  taken(chain: Chain, ring: MemoryRegion, offset: number): void;
+  /** A chain was taken; for a packed `ring` its descriptors are those from `chain.position` on. */
+  taken(chain: Chain, ring: MemoryRegion): void;
   /** It was made available again. */
   givenBack(chain: Chain): void;
   /** It was used, which the driver cannot see yet. */

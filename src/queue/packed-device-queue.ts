@@ -16,8 +16,14 @@ import { packedEventPassed } from './notify.ts';
 import { addSegment, checkLayout, positionOf } from './packed-layout.ts';
 import { TakenOrder } from './taken-order.ts';
 
+// What each buffer needs, as values of this module: those of others are looked up anew at each use.
+const { SIZE: DESCRIPTOR_BYTES, LENGTH, ID, FLAGS } = PackedDescriptor;
+const { NEXT, WRITE, INDIRECT, AVAILABLE, USED } = PackedFlag;
+
+const MOST_BYTES = 0xffff_ffff;
+
 /** What says of a descriptor whether it is available or used, and in which round. */
-const MARKS = PackedFlag.AVAILABLE | PackedFlag.USED;
+const MARKS = AVAILABLE | USED;
 
 /**
  * The device end of a packed virtqueue (§2.8).
@@ -33,11 +39,8 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   #generation = -1;
   #ring!: MemoryRegion;
-  #ringOffset = 0;
   #driverArea!: MemoryRegion;
-  #driverOffset = 0;
   #deviceArea!: MemoryRegion;
-  #deviceOffset = 0;
 
   /** Positions in the ring; each with what the marks of a descriptor are there, which is its wrap counter. */
   #availableNext: number;
@@ -78,7 +81,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#order = features.inOrder === true ? new TakenOrder(layout.size) : undefined;
     const { next, wrap } = state === undefined ? { next: 0, wrap: 1 } : positionOf(state, layout.size);
     this.#availableNext = this.#usedNext = next;
-    this.#availableMarks = wrap === 1 ? PackedFlag.AVAILABLE : PackedFlag.USED;
+    this.#availableMarks = wrap === 1 ? AVAILABLE : USED;
     this.#usedMarks = wrap === 1 ? MARKS : 0;
     this.#record = record;
     this.#locate();
@@ -89,7 +92,7 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   /** The wrap counters, as 0 or 1. */
   #availableWrap(): number {
-    return this.#availableMarks === PackedFlag.AVAILABLE ? 1 : 0;
+    return this.#availableMarks === AVAILABLE ? 1 : 0;
   }
 
   #usedWrap(): number {
@@ -112,7 +115,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (this.#again.length > 0) return this.#takeAgain();
     const flags = this.#flags();
     if ((flags & MARKS) !== this.#availableMarks) return undefined;
-    const chain = this.#pool.at(-1) ?? this.#spare();
+    const chain = this.#pool[this.#pool.length - 1] ?? this.#spare();
     chain.clear(0);
     this.#walk(chain, flags);
     if (this.#taken > 0 && this.#held() + chain.slots > this.size) {
@@ -120,7 +123,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     this.#taking(chain);
     this.#advance(chain.slots);
-    this.#record?.taken(chain, this.#ring, this.#ringOffset);
+    this.#record?.taken(chain, this.#ring);
     return chain;
   }
 
@@ -154,13 +157,13 @@ export class PackedDeviceQueue implements DeviceQueue {
     if (count === 0 || this.#closed) return false;
     if (this.#memory.generation !== this.#generation) this.#locate();
     this.#record?.publishing();
-    storeRelease(this.#ring, this.#firstAt + PackedDescriptor.FLAGS, this.#firstFlags);
+    storeRelease(this.#ring, this.#firstAt + FLAGS, this.#firstFlags);
     this.#record?.published(this.#usedNext);
-    this.#memory.onWrite?.(this.#layout.descriptorArea, PackedDescriptor.SIZE * this.size);
+    this.#memory.onWrite?.(this.#layout.descriptorArea, DESCRIPTOR_BYTES * this.size);
     this.#unpublished = 0;
-    const flags = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.FLAGS);
+    const flags = loadAcquire(this.#driverArea, EventSuppression.FLAGS);
     if (!this.#features.eventIdx || flags !== EventFlag.DESCRIPTOR) return flags !== EventFlag.DISABLE;
-    const event = loadAcquire(this.#driverArea, this.#driverOffset + EventSuppression.POSITION);
+    const event = loadAcquire(this.#driverArea, EventSuppression.POSITION);
     return packedEventPassed(event, this.#usedNext, this.#usedWrap(), count, this.size);
   }
 
@@ -170,8 +173,8 @@ export class PackedDeviceQueue implements DeviceQueue {
     const position = this.#availableNext | (this.#availableWrap() << 15);
     // Without EVENT_IDX the structure stays as the driver made it, all zero: this device always wants kicks.
     if (this.#features.eventIdx && this.#armedAt !== position) {
-      storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.POSITION, position);
-      storeRelease(this.#deviceArea, this.#deviceOffset + EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
+      storeRelease(this.#deviceArea, EventSuppression.POSITION, position);
+      storeRelease(this.#deviceArea, EventSuppression.FLAGS, EventFlag.DESCRIPTOR);
       this.#memory.onWrite?.(this.#layout.deviceArea, EventSuppression.SIZE);
       this.#armedAt = position;
     }
@@ -181,9 +184,9 @@ export class PackedDeviceQueue implements DeviceQueue {
   verify(): void {
     this.#locate();
     for (let index = 0; index < this.size; index++) {
-      const flags = loadAcquire(this.#ring, this.#ringOffset + PackedDescriptor.SIZE * index + PackedDescriptor.FLAGS);
-      const available = (flags & PackedFlag.AVAILABLE) !== 0 ? 1 : 0;
-      const used = (flags & PackedFlag.USED) !== 0 ? 1 : 0;
+      const flags = loadAcquire(this.#ring, DESCRIPTOR_BYTES * index + FLAGS);
+      const available = (flags & AVAILABLE) !== 0 ? 1 : 0;
+      const used = (flags & USED) !== 0 ? 1 : 0;
       // The counter of the round in which this device passed the descriptor: used under another one it was not by us.
       const round = index < this.#usedNext ? this.#usedWrap() : this.#usedWrap() ^ 1;
       const foreign = available === used && used !== round;
@@ -227,16 +230,16 @@ export class PackedDeviceQueue implements DeviceQueue {
   #use(chain: Chain): void {
     const next = this.#usedNext;
     const { slots } = chain;
-    const at = this.#ringOffset + PackedDescriptor.SIZE * next;
+    const at = DESCRIPTOR_BYTES * next;
     const { view } = this.#ring;
-    view.setUint32(at + PackedDescriptor.LENGTH, chain.written, true);
+    view.setUint32(at + LENGTH, chain.written, true);
     // §2.8.3.1: both bits equal the used wrap counter. WRITE says that the length means something.
-    const flags = this.#usedMarks | (chain.written > 0 ? PackedFlag.WRITE : 0);
+    const flags = this.#usedMarks | (chain.written > 0 ? WRITE : 0);
     if (this.#unpublished === 0) {
-      view.setUint16(at + PackedDescriptor.ID, chain.id, true);
+      view.setUint16(at + ID, chain.id, true);
       this.#firstAt = at;
       this.#firstFlags = flags;
-    } else view.setUint32(at + PackedDescriptor.ID, chain.id | (flags << 16), true);
+    } else view.setUint32(at + ID, chain.id | (flags << 16), true);
     this.#lastUsed = next;
     this.#unpublished += slots;
     const after = next + slots;
@@ -273,8 +276,8 @@ export class PackedDeviceQueue implements DeviceQueue {
     for (const { descriptors } of taken) {
       for (let n = 0; n < descriptors.length; n++) {
         const flags = this.#flags();
-        const used = this.#availableMarks === PackedFlag.AVAILABLE ? MARKS : 0;
-        const at = this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext + PackedDescriptor.FLAGS;
+        const used = this.#availableMarks === AVAILABLE ? MARKS : 0;
+        const at = DESCRIPTOR_BYTES * this.#availableNext + FLAGS;
         if ((flags & MARKS) === used) storeRelease(this.#ring, at, (flags & ~MARKS) | this.#availableMarks);
         this.#advance(1);
       }
@@ -283,13 +286,13 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   #takeAgain(): Chain {
     const { id, entry, descriptors } = this.#again.at(-1)!;
-    const chain = this.#pool.at(-1) ?? this.#spare();
+    const chain = this.#pool[this.#pool.length - 1] ?? this.#spare();
     chain.clear(id);
     chain.position = -1;
     chain.slots = descriptors.length;
     chain.entry = entry;
     for (const { address, length, flags } of descriptors) {
-      if ((flags & PackedFlag.INDIRECT) !== 0) this.#walkIndirect(chain, flags, descriptors.length, address, length);
+      if ((flags & INDIRECT) !== 0) this.#walkIndirect(chain, flags, descriptors.length, address, length);
       else addSegment(this.#memory, chain, address, length, flags);
     }
     this.#again.pop();
@@ -313,8 +316,8 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   /** The flags of the descriptor at the available position; it is available when its marks are as there (§2.8.3.1). */
   #flags(): number {
-    const at = this.#ringOffset + PackedDescriptor.SIZE * this.#availableNext;
-    return loadAcquire(this.#ring, at + PackedDescriptor.FLAGS);
+    const at = DESCRIPTOR_BYTES * this.#availableNext;
+    return loadAcquire(this.#ring, at + FLAGS);
   }
 
   /** Follows a chain from the available position on: consecutive descriptors, the last of which has the buffer id. */
@@ -325,15 +328,16 @@ export class PackedDeviceQueue implements DeviceQueue {
     let marks = flags & MARKS;
     chain.position = index;
     for (let length = 1; ; length++) {
-      const at = this.#ringOffset + PackedDescriptor.SIZE * index;
+      const at = DESCRIPTOR_BYTES * index;
       const address = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
-      const bytes = view.getUint32(at + PackedDescriptor.LENGTH, true);
-      if ((flags & PackedFlag.INDIRECT) !== 0) this.#walkIndirect(chain, flags, length, address, bytes);
+      const bytes = view.getUint32(at + LENGTH, true);
+      if ((flags & INDIRECT) !== 0) this.#walkIndirect(chain, flags, length, address, bytes);
       else addSegment(this.#memory, chain, address, bytes, flags);
-      if ((flags & PackedFlag.NEXT) === 0) {
-        chain.id = view.getUint16(at + PackedDescriptor.ID, true);
+      if ((flags & NEXT) === 0) {
+        chain.id = view.getUint16(at + ID, true);
         chain.slots = length;
-        return;
+        if (chain.readableBytes + chain.writableBytes <= MOST_BYTES) return;
+        throw new ProtocolError('packed.driver.desc.bytes', 'a chain of more than 2^32 bytes');
       }
       if (length >= this.size) {
         throw new ProtocolError('packed.driver.sg.2', `a chain has more than ${this.size} descriptors`);
@@ -342,7 +346,7 @@ export class PackedDeviceQueue implements DeviceQueue {
         index = 0;
         marks ^= MARKS;
       }
-      flags = view.getUint16(this.#ringOffset + PackedDescriptor.SIZE * index + PackedDescriptor.FLAGS, true);
+      flags = view.getUint16(DESCRIPTOR_BYTES * index + FLAGS, true);
       if ((flags & MARKS) !== marks) {
         throw new ProtocolError('packed.driver.desc.available', `a chain goes on at ${index}, which is not available`);
       }
@@ -357,10 +361,10 @@ export class PackedDeviceQueue implements DeviceQueue {
         'an indirect descriptor, but INDIRECT_DESC was not negotiated',
       );
     }
-    if (length > 1 || (flags & PackedFlag.NEXT) !== 0) {
+    if (length > 1 || (flags & NEXT) !== 0) {
       throw new ProtocolError('packed.driver.indirect.4', 'an indirect descriptor in a chain of several');
     }
-    const count = bytes / PackedDescriptor.SIZE;
+    const count = bytes / DESCRIPTOR_BYTES;
     if (count === 0 || !Number.isInteger(count)) {
       throw new ProtocolError('packed.driver.indirect.length', `an indirect table of ${bytes} bytes`);
     }
@@ -372,24 +376,21 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     const region = this.#memory.locate(address, bytes, 'packed.driver.desc.memory', 'an indirect table');
     for (let n = 0; n < count; n++) {
-      const at = address - region.address + PackedDescriptor.SIZE * n;
+      const at = address - region.address + DESCRIPTOR_BYTES * n;
       const { view } = region;
       // §2.8.7: all flags but WRITE are reserved here and ignored, as is the buffer id.
-      const inner = view.getUint16(at + PackedDescriptor.FLAGS, true);
+      const inner = view.getUint16(at + FLAGS, true);
       const start = joinU64(view.getUint32(at, true), view.getUint32(at + 4, true));
-      addSegment(this.#memory, chain, start, view.getUint32(at + PackedDescriptor.LENGTH, true), inner);
+      addSegment(this.#memory, chain, start, view.getUint32(at + LENGTH, true), inner);
     }
   }
 
   #locate(): void {
     const { descriptorArea, driverArea, deviceArea } = this.#layout;
     const rule = 'packed.driver.layout.memory';
-    this.#ring = this.#memory.locate(descriptorArea, PackedDescriptor.SIZE * this.size, rule, 'the descriptor ring');
-    this.#ringOffset = descriptorArea - this.#ring.address;
-    this.#driverArea = this.#memory.locate(driverArea, EventSuppression.SIZE, rule, 'the driver event suppression');
-    this.#driverOffset = driverArea - this.#driverArea.address;
-    this.#deviceArea = this.#memory.locate(deviceArea, EventSuppression.SIZE, rule, 'the device event suppression');
-    this.#deviceOffset = deviceArea - this.#deviceArea.address;
+    this.#ring = this.#memory.area(descriptorArea, DESCRIPTOR_BYTES * this.size, rule, 'the descriptor ring');
+    this.#driverArea = this.#memory.area(driverArea, EventSuppression.SIZE, rule, 'the driver event suppression');
+    this.#deviceArea = this.#memory.area(deviceArea, EventSuppression.SIZE, rule, 'the device event suppression');
     this.#generation = this.#memory.generation;
   }
 }

@@ -4,17 +4,16 @@ import { MAX_PACKED_QUEUE_SIZE, PACKED_ALIGNMENT, PackedFlag } from '../spec/pac
 import type { Chain } from './chain.ts';
 import type { QueueLayout, QueueState } from './device-queue.ts';
 
+const { WRITE } = PackedFlag;
+
 /** Adds the buffer of one descriptor to a chain. */
 export function addSegment(memory: GuestMemory, chain: Chain, address: number, bytes: number, flags: number): void {
-  const writable = (flags & PackedFlag.WRITE) !== 0;
+  const writable = (flags & WRITE) !== 0;
   if (!writable && chain.writableBytes > 0) {
     throw new ProtocolError('packed.driver.sg.3', 'a device-readable descriptor after a device-writable one');
   }
   if (bytes === 0) return;
   const region = memory.locate(address, bytes, 'packed.driver.desc.memory', 'a buffer');
-  if (chain.readableBytes + chain.writableBytes + bytes > 0xffff_ffff) {
-    throw new ProtocolError('packed.driver.desc.bytes', 'a chain of more than 2^32 bytes');
-  }
   if (writable) chain.addWritable(region, address - region.address, bytes);
   else chain.addReadable(region, address - region.address, bytes);
 }

@@ -11,6 +11,7 @@ export class SeenMemory extends GuestMemory {
   /** Told the guest-physical address and the length of what was read. */
   onRead: Seen | undefined;
   readonly #windows = new WeakMap<MemoryRegion, MemoryRegion>();
+  readonly #tell: Seen = (address, length) => this.onRead?.(address, length);
 
   /** Throws RangeError for memory that is shared. */
   constructor(memory: GuestMemory) {
@@ -27,9 +28,13 @@ export class SeenMemory extends GuestMemory {
     if (region === undefined) return undefined;
     const known = this.#windows.get(region);
     if (known !== undefined) return known;
-    const seen = windowOf(region, (at, bytes) => this.onRead?.(at, bytes));
+    const seen = windowOf(region, this.#tell);
     this.#windows.set(region, seen);
     return seen;
+  }
+
+  override area(address: number, length: number, rule: string, what: string): MemoryRegion {
+    return windowOf(super.area(address, length, rule, what), this.#tell);
   }
 }
 

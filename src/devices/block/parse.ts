@@ -11,6 +11,11 @@ import {
   SECTOR_BYTES,
 } from './layout.ts';
 
+// What each request needs, as values of this module: those of others are looked up anew at each use.
+const { TYPE, SECTOR, BYTES: HEADER_BYTES } = BlockHeader;
+const { IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES } = BlockRequestType;
+const { OK, IOERR, UNSUPP } = BlockStatus;
+
 /** A range of the disk, in bytes. */
 export interface DiskRange {
   position: number;
@@ -43,7 +48,7 @@ export interface BlockLimits {
 }
 
 export function emptyRequest(): ParsedRequest {
-  return { kind: 'read', ranges: [], rangeCount: 0, status: BlockStatus.OK };
+  return { kind: 'read', ranges: [], rangeCount: 0, status: OK };
 }
 
 /**
@@ -51,7 +56,7 @@ export function emptyRequest(): ParsedRequest {
  * without room for a header and a status byte has no place for an answer and throws ProtocolError.
  */
 export function parse(chain: Chain, limits: BlockLimits, into: ParsedRequest): void {
-  if (chain.readableBytes < BlockHeader.BYTES || chain.writableBytes < 1) {
+  if (chain.readableBytes < HEADER_BYTES || chain.writableBytes < 1) {
     throw new ProtocolError(
       'blk.driver.op.request',
       `a request of ${chain.readableBytes} device-readable and ${chain.writableBytes} device-writable bytes has no header or no status`,
@@ -62,52 +67,52 @@ export function parse(chain: Chain, limits: BlockLimits, into: ParsedRequest): v
 }
 
 function parseByType(chain: Chain, limits: BlockLimits, into: ParsedRequest): number {
-  switch (chain.readU32(BlockHeader.TYPE)) {
-    case BlockRequestType.IN:
+  switch (chain.readU32(TYPE)) {
+    case IN:
       into.kind = 'read';
       return parseTransfer(chain, chain.writableBytes - 1, limits, into);
-    case BlockRequestType.OUT:
+    case OUT:
       into.kind = 'write';
-      if (limits.readOnly) return BlockStatus.IOERR;
-      return parseTransfer(chain, chain.readableBytes - BlockHeader.BYTES, limits, into);
-    case BlockRequestType.FLUSH:
+      if (limits.readOnly) return IOERR;
+      return parseTransfer(chain, chain.readableBytes - HEADER_BYTES, limits, into);
+    case FLUSH:
       into.kind = 'flush';
       addRange(into, 0, 0, false);
-      return limits.flush ? BlockStatus.OK : BlockStatus.UNSUPP;
-    case BlockRequestType.GET_ID:
+      return limits.flush ? OK : UNSUPP;
+    case GET_ID:
       into.kind = 'identify';
-      return chain.writableBytes - 1 < ID_BYTES ? BlockStatus.IOERR : BlockStatus.OK;
-    case BlockRequestType.DISCARD:
+      return chain.writableBytes - 1 < ID_BYTES ? IOERR : OK;
+    case DISCARD:
       into.kind = 'discard';
-      return limits.discard ? parseRanges(chain, 0, limits, into) : BlockStatus.UNSUPP;
-    case BlockRequestType.WRITE_ZEROES:
+      return limits.discard ? parseRanges(chain, 0, limits, into) : UNSUPP;
+    case WRITE_ZEROES:
       into.kind = 'writeZeroes';
-      return limits.writeZeroes ? parseRanges(chain, RANGE_UNMAP, limits, into) : BlockStatus.UNSUPP;
+      return limits.writeZeroes ? parseRanges(chain, RANGE_UNMAP, limits, into) : UNSUPP;
     default:
-      return BlockStatus.UNSUPP;
+      return UNSUPP;
   }
 }
 
 function parseTransfer(chain: Chain, length: number, limits: BlockLimits, into: ParsedRequest): number {
-  const sector = joinU64(chain.readU32(BlockHeader.SECTOR), chain.readU32(BlockHeader.SECTOR + 4));
-  if (length % SECTOR_BYTES !== 0 || sector + length / SECTOR_BYTES > limits.capacitySectors) return BlockStatus.IOERR;
+  const sector = joinU64(chain.readU32(SECTOR), chain.readU32(SECTOR + 4));
+  if (length % SECTOR_BYTES !== 0 || sector + length / SECTOR_BYTES > limits.capacitySectors) return IOERR;
   addRange(into, sector * SECTOR_BYTES, length, false);
-  return BlockStatus.OK;
+  return OK;
 }
 
 function parseRanges(chain: Chain, allowedFlags: number, limits: BlockLimits, into: ParsedRequest): number {
-  const count = (chain.readableBytes - BlockHeader.BYTES) / BlockRange.BYTES;
-  if (limits.readOnly || !Number.isInteger(count) || count === 0 || count > limits.maxRanges) return BlockStatus.IOERR;
+  const count = (chain.readableBytes - HEADER_BYTES) / BlockRange.BYTES;
+  if (limits.readOnly || !Number.isInteger(count) || count === 0 || count > limits.maxRanges) return IOERR;
   for (let n = 0; n < count; n++) {
-    const at = BlockHeader.BYTES + n * BlockRange.BYTES;
+    const at = HEADER_BYTES + n * BlockRange.BYTES;
     const sector = joinU64(chain.readU32(at), chain.readU32(at + 4));
     const sectors = chain.readU32(at + BlockRange.NUM_SECTORS);
     const flags = chain.readU32(at + BlockRange.FLAGS);
-    if ((flags & ~allowedFlags) !== 0) return BlockStatus.UNSUPP;
-    if (sectors > limits.maxRangeSectors || sector + sectors > limits.capacitySectors) return BlockStatus.IOERR;
+    if ((flags & ~allowedFlags) !== 0) return UNSUPP;
+    if (sectors > limits.maxRangeSectors || sector + sectors > limits.capacitySectors) return IOERR;
     addRange(into, sector * SECTOR_BYTES, sectors * SECTOR_BYTES, (flags & RANGE_UNMAP) !== 0);
   }
-  return BlockStatus.OK;
+  return OK;
 }
 
 function addRange(into: ParsedRequest, position: number, length: number, mayUnmap: boolean): void {

@@ -78,7 +78,7 @@ export class PackedInflight implements InflightQueue {
     };
   }
 
-  taken(chain: Chain, ring: MemoryRegion, offset: number): void {
+  taken(chain: Chain, ring: MemoryRegion): void {
     const view = this.#view;
     const first = view.getUint16(Header.OLD_FREE, true);
     const head = entryAt(first);
@@ -86,7 +86,7 @@ export class PackedInflight implements InflightQueue {
     let last = first;
     for (let n = 0; n < chain.slots; n++) {
       const position = chain.position + n;
-      const from = offset + PackedDescriptor.SIZE * (position < this.#size ? position : position - this.#size);
+      const from = PackedDescriptor.SIZE * (position < this.#size ? position : position - this.#size);
       const at = entryAt(free);
       view.setUint32(at + Entry.ADDRESS, ring.view.getUint32(from, true), true);
       view.setUint32(at + Entry.ADDRESS + 4, ring.view.getUint32(from + 4, true), true);

@@ -147,3 +147,22 @@ it('takes bytes for shared when they are in a SharedArrayBuffer, or when it is t
   memory.replace(region, new Uint8Array(0x10));
   expect(region.shared).toBe(true);
 });
+
+it('makes an area of just the bytes that were asked for, and of nothing that is not memory', () => {
+  const memory = new GuestMemory();
+  const bytes = new Uint8Array(0x100);
+  const region = memory.add(0x1000, bytes, { shared: true });
+  const area = memory.area(0x1010, 6, 'a.rule', 'a ring');
+  expect({ ...area, bytes: area.bytes.length, view: area.view.byteLength, words: area.words.length }).toEqual({
+    address: 0x1010,
+    size: 6,
+    bytes: 6,
+    view: 6,
+    words: 3,
+    shared: true,
+  });
+  storeRelease(area, 4, 0xbeef);
+  expect([area.view.getUint16(4, true), region.view.getUint16(0x14, true)]).toEqual([0xbeef, 0xbeef]);
+  expect(() => area.view.getUint16(5, true)).toThrow(RangeError);
+  expect(() => memory.area(0x10fe, 4, 'a.rule', 'a ring')).toThrow(ProtocolError);
+});
