@@ -1,6 +1,7 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { MAX_PACKED_QUEUE_SIZE, PACKED_ALIGNMENT, PackedFlag } from '../spec/packed-ring.ts';
+import { addPieces } from './buffer-pieces.ts';
 import type { Chain } from './chain.ts';
 import type { QueueLayout, QueueState } from './device-queue.ts';
 
@@ -13,8 +14,9 @@ export function addSegment(memory: GuestMemory, chain: Chain, address: number, b
     throw new ProtocolError('packed.driver.sg.3', 'a device-readable descriptor after a device-writable one');
   }
   if (bytes === 0) return;
-  const region = memory.locate(address, bytes, 'packed.driver.desc.memory', 'a buffer');
-  if (writable) chain.addWritable(region, address - region.address, bytes);
+  const region = memory.find(address, bytes);
+  if (region === undefined) addPieces(memory, chain, address, bytes, writable, 'packed.driver.desc.memory');
+  else if (writable) chain.addWritable(region, address - region.address, bytes);
   else chain.addReadable(region, address - region.address, bytes);
 }
 

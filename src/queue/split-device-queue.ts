@@ -11,6 +11,7 @@ import {
   splitAreas,
   Used,
 } from '../spec/split-ring.ts';
+import { addPieces } from './buffer-pieces.ts';
 import { Chain, type OrphanCount } from './chain.ts';
 import type {
   DeviceQueue,
@@ -340,8 +341,9 @@ export class SplitDeviceQueue implements DeviceQueue {
       throw new ProtocolError('split.driver.framing.1', 'a device-readable descriptor after a device-writable one');
     }
     if (bytes === 0) return;
-    const region = this.#memory.locate(address, bytes, 'split.driver.desc.memory', 'a buffer');
-    if (writable) chain.addWritable(region, address - region.address, bytes);
+    const region = this.#memory.find(address, bytes);
+    if (region === undefined) addPieces(this.#memory, chain, address, bytes, writable, 'split.driver.desc.memory');
+    else if (writable) chain.addWritable(region, address - region.address, bytes);
     else chain.addReadable(region, address - region.address, bytes);
   }
 
