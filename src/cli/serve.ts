@@ -16,6 +16,7 @@ interface ServeBlockOptions {
   readonly direct?: boolean;
   readonly queues: number;
   readonly pollUs?: number;
+  readonly trace?: string;
   readonly control?: string;
   readonly metrics?: string | number;
 }
@@ -71,6 +72,11 @@ export function serveCommand(program: Command): void {
       'how long to look for requests before waiting for the next, in microseconds; only over vhost-user (default: 50)',
       wholeNumber(0, MOST_POLL_US),
     )
+    .option(
+      '--trace <file>',
+      'record what the driver and the device do, for virtio check trace; only over vfio-user, and slower',
+      fileName,
+    )
     .option('--control <socket>', 'listen here for virtio status, pause, continue, save, restore and resize', fileName)
     .option(
       '--metrics <where>',
@@ -79,7 +85,7 @@ export function serveCommand(program: Command): void {
     )
     .addHelpText('after', HELP)
     .hook('preAction', () => {
-      const { image, mapped, direct, shared, vhostUser, vfioUser, pollUs } = command.opts<ServeBlockOptions>();
+      const { image, mapped, direct, shared, vhostUser, vfioUser, pollUs, trace } = command.opts<ServeBlockOptions>();
       if ((vhostUser === undefined) === (vfioUser === undefined)) {
         command.error('error: one of --vhost-user and --vfio-user is needed.');
       }
@@ -90,6 +96,9 @@ export function serveCommand(program: Command): void {
       if (mapped && direct) command.error('error: --mapped is by the page cache, --direct past it: one of them.');
       if (vfioUser !== undefined && pollUs !== undefined) {
         command.error('error: --poll-us goes with --vhost-user; over vfio-user kicks are messages.');
+      }
+      if (vhostUser !== undefined && trace !== undefined) {
+        command.error("error: --trace goes with --vfio-user; over vhost-user the registers are the front-end's.");
       }
     })
     .action(serveBlock);
@@ -115,7 +124,8 @@ async function serveBlock(options: ServeBlockOptions): Promise<void> {
   });
   // It is looked at below, once there is something to close.
   lost.catch(() => {});
-  const served = { protocol, socket, image, readOnly, access, shared, queues, pollUs };
+  const trace = options.trace === undefined ? undefined : resolve(options.trace);
+  const served = { protocol, socket, image, readOnly, access, shared, queues, pollUs, trace };
   const disk = await serveDisk({ ...served, onEvent: log, onLost });
   const closers: { close(): unknown }[] = [disk];
   try {

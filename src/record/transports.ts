@@ -153,7 +153,7 @@ export function recordedPci(recorder: Recorder, bus: PciAccess, places: readonly
  * Records each access of a guest to a PCI function, as it comes from the host that has plugged the function in. A host that keeps
  * a copy of the configuration space reads what was written to it: those reads are in the trace, too.
  */
-export function recordedFunction(recorder: Recorder, pci: PciFunction, places: readonly PciPlace[]): PciFunction {
+export function recordedFunction<T extends PciFunction>(recorder: Recorder, pci: T, places: readonly PciPlace[]): T {
   const record = accessTo(recorder, places);
   const space = (access: 'read' | 'write', offset: number, width: number, value: number): void =>
     recorder.event({ kind: 'pci', access, structure: 'space', offset, width, value: value >>> 0 });
@@ -176,7 +176,7 @@ export function recordedFunction(recorder: Recorder, pci: PciFunction, places: r
       record(bar, offset, { access: 'write', width, value });
       done(recorder, pci.writeBar(bar, offset, width, value));
     },
-  });
+  } satisfies Partial<PciFunction> as Partial<T>);
 }
 
 type BarAccess = (bar: number, at: number, rest: { access: 'read' | 'write'; width: number; value: number }) => void;

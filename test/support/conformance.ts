@@ -25,8 +25,8 @@ QEMU's block device is driven without a guest. It does not offer VIRTIO_F_SUSPEN
 either version: used descriptors of packed rings have lengths without the flag that says so (\`packed.device.used.write\`). A choice of features
 that were not offered leaves FEATURES_OK set (\`features.device.3\`). The status shows whatever is written to it, SUSPEND too, which the device
 does not know (\`suspend.device.1\`, \`suspend.device.negotiated\`). Over MMIO the reset of a queue is offered, and leaves it enabled
-(\`mmio.device.regs.12\`); there one case fails to which no rule belongs, for queue 2000, which there is not, has a size. What no run shows, as requests cannot be held in processing there: when a queue is reset meanwhile, QEMU uses their buffers in the queue
-that is enabled next (\`reset.device.queue.2\`, over PCI, with 7.2; \`test/qemu/judged.test.ts\`).
+(\`mmio.device.regs.12\`); there one case fails to which no rule belongs, for queue 2000, which there is not, has a size. What no run shows, as
+requests cannot be held in processing there: when a queue is reset meanwhile, QEMU uses their buffers in the queue that is enabled next (\`reset.device.queue.2\`, over PCI, with 7.2; \`test/qemu/judged.test.ts\`).
 
 What the judge has found in this project when it was first used: drivers read fields of the configuration space whose feature was not offered
 (\`config.driver.3\`); they leave them alone now.`;

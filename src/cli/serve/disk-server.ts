@@ -39,6 +39,8 @@ export interface DiskServerOptions extends ImageOptions {
   readonly socket: string;
   /** Only for vhost-user; its default otherwise. */
   readonly pollUs: number | undefined;
+  /** Only for vfio-user: a file for what its driver and the device do. */
+  readonly trace: string | undefined;
   /** Something happened that is worth a line in a log. */
   readonly onEvent: (event: string, details?: Readonly<Record<string, unknown>>) => void;
   /** Nothing is served any more, though nobody has closed it. */

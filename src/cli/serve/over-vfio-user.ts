@@ -1,32 +1,38 @@
 import { Device } from '../../device/device.ts';
+import type { DeviceType } from '../../device/device-type.ts';
 import { serveVfioUser, type VfioUserEvent } from '../../hosts/vfio-user/server.ts';
 import { GuestMemory } from '../../memory/guest-memory.ts';
 import { Feature } from '../../spec/features.ts';
 import { describeStatus } from '../../spec/status.ts';
 import { PciDevice } from '../../transports/pci/device.ts';
+import { requireWritable } from '../output-file.ts';
 import type { DiskServer, DiskServerOptions } from './disk-server.ts';
-import { openImage } from './open-disk.ts';
+import { openImage, type ServedImage } from './open-disk.ts';
+import type { FunctionTrace } from './trace-file.ts';
 
 const CLOSE_LIMIT_MS = 5000;
 
 export async function serveOverVfioUser(options: DiskServerOptions): Promise<DiskServer> {
   const { socket, image, queues, onEvent } = options;
   const served = await openImage(options, ({ event, ...details }) => onEvent(event, details));
+  const trace = await beginTrace(options, served.type).catch(closeServed(served));
   const memory = new GuestMemory();
-  const device = new Device(served.type, memory, { offer: [Feature.RING_PACKED] });
-  const fn = new PciDevice(device, { vectors: 1 + queues });
+  const device = new Device(trace?.type ?? served.type, memory, { offer: [Feature.RING_PACKED] });
+  const plain = new PciDevice(device, { vectors: 1 + queues });
   const counts = { kicks: 0, interrupts: 0 };
   device.observer = {
     kicked: () => counts.kicks++,
     usedNotified: () => counts.interrupts++,
     failed: (error) => onEvent('failed', { reason: error.message }),
   };
+  const fn = trace?.record(plain, device, memory) ?? plain;
+  const told = (event: VfioUserEvent): void => {
+    if (event.kind === 'reset') trace?.reset();
+    tell(event, onEvent);
+  };
   const server = await Promise.resolve()
-    .then(() => serveVfioUser({ path: socket, function: fn, memory, onEvent: (event) => tell(event, onEvent) }))
-    .catch(async (error: unknown) => {
-      await served.close();
-      throw error;
-    });
+    .then(() => serveVfioUser({ path: socket, function: fn, memory, onEvent: told }))
+    .catch(closeServed(served));
   return {
     status: async () => {
       const { connected, sessions, mappedBytes } = server.status;
@@ -56,8 +62,26 @@ export async function serveOverVfioUser(options: DiskServerOptions): Promise<Dis
         // As over vhost-user, which says so itself.
         if (connected) onEvent('disconnected', { reason: 'the server is closed' });
         await served.close();
+        trace?.close();
       }
     },
+  };
+}
+
+/** Loaded where it is wanted. Rejects with TransportError. */
+async function beginTrace(options: DiskServerOptions, type: DeviceType): Promise<FunctionTrace | undefined> {
+  const { trace, image, onEvent } = options;
+  if (trace === undefined) return undefined;
+  await requireWritable(trace, [{ path: image }]);
+  const { traceFunction } = await import('./trace-file.ts');
+  return traceFunction(trace, type, (error) => onEvent('trace-failed', { file: trace, reason: error.message }));
+}
+
+/** What failed after the image was opened. */
+function closeServed(served: ServedImage): (error: unknown) => Promise<never> {
+  return async (error) => {
+    await served.close();
+    throw error;
   };
 }
 

@@ -16,9 +16,12 @@ export class ServedFunction {
   readonly regions: DmaRegions;
   readonly migration: Migration;
   readonly #change: MemoryChange;
+  readonly #onReset: () => void;
 
-  constructor(fn: PciDevice, memory: GuestMemory) {
+  /** `onReset` is called before the function is reset. */
+  constructor(fn: PciDevice, memory: GuestMemory, onReset: () => void = () => {}) {
     this.fn = fn;
+    this.#onReset = onReset;
     this.regions = new DmaRegions(memory, () => fn.device.inFlight);
     this.migration = new Migration(fn, QUIET_LIMIT_MS);
     this.#change = new MemoryChange(fn.device, memory, QUIET_LIMIT_MS);
@@ -48,6 +51,7 @@ export class ServedFunction {
   /** As by the reset line of the bus. */
   reset(): void {
     const { device, interrupts } = this.fn;
+    this.#onReset();
     device.reset();
     this.fn.writeConfig(PciHeader.COMMAND, 2, 0);
     if (interrupts.msix !== undefined) this.fn.writeConfig(MSIX_CAP + Msix.CONTROL, 2, 0);

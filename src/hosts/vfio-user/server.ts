@@ -23,6 +23,8 @@ export type VfioUserEvent =
   | { readonly kind: 'connected' }
   /** `error` when the client did not just close the connection. */
   | { readonly kind: 'disconnected'; readonly error: Error | undefined }
+  /** The machine resets the function: its driver, if it has one, does not know. */
+  | { readonly kind: 'reset' }
   /** Somebody connected who cannot be served. */
   | { readonly kind: 'refused'; readonly reason: string };
 
@@ -78,7 +80,7 @@ export class VfioUserServer {
 
   constructor({ path, function: fn, memory, onEvent = () => {} }: VfioUserOptions, listener: UnixListener) {
     this.path = path;
-    this.#served = new ServedFunction(fn, memory);
+    this.#served = new ServedFunction(fn, memory, () => onEvent({ kind: 'reset' }));
     this.#listener = listener;
     this.#onEvent = onEvent;
     this.#accept();

@@ -5,7 +5,7 @@ import { guardOf, isWideField } from '../feature-tables.ts';
 import type { Requirement } from '../rule.ts';
 import type { ConfigRead, ConfigWrite, Located } from '../trace.ts';
 
-const { FEATURES_OK } = Status;
+const { FEATURES_OK, SUSPEND } = Status;
 
 /** Device configuration space (§2.5), shared memory regions (§2.10). */
 export const config: readonly Requirement[] = [
@@ -47,7 +47,9 @@ export const config: readonly Requirement[] = [
             half = undefined;
           }
         },
-        'status.write': () => {
+        'status.write': ({ value }) => {
+          // A driver may suspend and resume while it reads, and go on.
+          if ((value & SUSPEND) !== 0) return;
           if (whole !== undefined) failed('the generation is not looked at again after both halves', whole);
           whole = generation = undefined;
         },

@@ -252,6 +252,8 @@ export const configTraces: TracesByRule = {
   },
   'config.driver.2': {
     pass: [generation(3), configRead(0, 1), configRead(4, 0), generation(3)],
+    // It suspends in the middle, and goes on.
+    lawful: [[...goesOn(), generation(3), configRead(0, 1), configRead(4, 0), ...suspends, generation(3)]],
     fail: [configRead(0, 1), configRead(4, 0)],
   },
   'config.driver.3': {
