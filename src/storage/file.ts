@@ -1,14 +1,14 @@
 import { type Disk, type DiskRequest, type DiskTopology, defaultTopology } from '../devices/block/disk.ts';
 import { StateError } from '../spec/fault.ts';
-import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
+import { checkCapacity, checkIdentity, checkTopology, sectorBytes } from './disk-options.ts';
 import { BlockPatcher } from './node/block-patcher.ts';
-import { type FileAccess, type FileCalls, nodeFileCalls } from './node/file-calls.ts';
+import { type FileAccess, nodeFileCalls } from './node/file-calls.ts';
 import { FileTransfer } from './node/file-transfer.ts';
 import { imageError } from './node/image-error.ts';
 import {
   checkMultiple,
   closeImage,
-  type ImageLocking,
+  type ImageFileOptions,
   identityOf,
   imageBytes,
   type OpenImage,
@@ -16,22 +16,13 @@ import {
 } from './node/open-image.ts';
 import { asError, closedError, refusal } from './refusal.ts';
 
-export interface FileDiskOptions extends DiskOptions {
-  /** Ends the opening, with the signal's reason; no effect once the disk is open. */
-  readonly signal?: AbortSignal;
-  /**
-   * `shared` lets others who say so, and readers, have it, too: the caller sees to it that one writes at a time, as the two ends of
-   * a live migration do. `none` where the file system or platform has no locks: then the caller keeps other users away.
-   */
-  readonly locking?: ImageLocking;
+export interface FileDiskOptions extends ImageFileOptions {
   /**
    * `cached` unless given. `direct` goes past the page cache (O_DIRECT): for images that are read once, or larger than memory. Needs
    * Linux and a file system that can, which tmpfs cannot. Where the medium has larger blocks than 512 bytes the size of the image has to be
    * a multiple of them, and a write of parts of blocks is slow.
    */
   readonly access?: FileAccess;
-  /** For tests: what to call instead of the operating system. */
-  readonly calls?: FileCalls;
 }
 
 /** Requests that are with the operating system at once; more wait. Node's pool has 4 threads unless told otherwise. */

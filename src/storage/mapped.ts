@@ -2,25 +2,15 @@ import { ftruncateSync } from 'node:fs';
 import type { Disk, DiskRequest, DiskTopology } from '../devices/block/disk.ts';
 import { StateError, TransportError } from '../spec/fault.ts';
 import { fileBytes } from '../unix/file-blocks.ts';
-import { checkCapacity, checkIdentity, checkTopology, type DiskOptions, sectorBytes } from './disk-options.ts';
-import { type FileCalls, nodeFileCalls } from './node/file-calls.ts';
+import { checkCapacity, checkIdentity, checkTopology, sectorBytes } from './disk-options.ts';
+import { nodeFileCalls } from './node/file-calls.ts';
 import { imageError, shrunkError } from './node/image-error.ts';
 import { MappedFile, WINDOW_BYTES } from './node/mapped-file.ts';
-import { type ImageLocking, identityOf, type OpenImage, openImage } from './node/open-image.ts';
+import { type ImageFileOptions, identityOf, type OpenImage, openImage } from './node/open-image.ts';
 import { checkReadable, ReservedBlocks } from './node/reserved-blocks.ts';
 import { asError, closedError, refusal } from './refusal.ts';
 
-export interface MappedDiskOptions extends DiskOptions {
-  /** Ends the opening, with the signal's reason; no effect once the disk is open. */
-  readonly signal?: AbortSignal;
-  /**
-   * `shared` lets others who say so, and readers, have it, too: the caller sees to it that one writes at a time, as the two ends of
-   * a live migration do. `none` where the file system or platform has no locks: then the caller keeps other users away.
-   */
-  readonly locking?: ImageLocking;
-  /** For tests: what to call instead of the operating system. */
-  readonly calls?: FileCalls;
-}
+export type MappedDiskOptions = ImageFileOptions;
 
 /**
  * Opens a raw image as a disk, mapped into memory. Needs Linux; to be written it must be on ext4 or tmpfs, where room can be

@@ -1,11 +1,24 @@
 import { basename } from 'node:path';
 import { TransportError } from '../../spec/fault.ts';
-import { sectorBytes } from '../disk-options.ts';
+import { type DiskOptions, sectorBytes } from '../disk-options.ts';
 import { asError } from '../refusal.ts';
 import type { DirectAccess } from './direct-access.ts';
 import type { FileAccess, FileCalls, FileStatus } from './file-calls.ts';
 import { lockImage } from './file-lock.ts';
 import { imageError } from './image-error.ts';
+
+/** How a file is opened as a disk, whatever is done with it then. */
+export interface ImageFileOptions extends DiskOptions {
+  /** Ends the opening, with the signal's reason; no effect once the disk is open. */
+  readonly signal?: AbortSignal;
+  /**
+   * `shared` lets others who say so, and readers, have it, too: the caller sees to it that one writes at a time, as the two ends of
+   * a live migration do. `none` where the file system or platform has no locks: then the caller keeps other users away.
+   */
+  readonly locking?: ImageLocking;
+  /** For tests: what to call instead of the operating system. */
+  readonly calls?: FileCalls;
+}
 
 /** An image that was found good and is locked. */
 export interface OpenImage {
