@@ -13,12 +13,16 @@ export interface WorkerStart {
   readonly wakeFd: number;
 }
 
-/** To the worker: a call of its server, or of one of the module's commands. */
+/** A call of the worker's server, or of one of the module's commands. */
 export interface WorkerCall {
+  readonly kind: 'call';
   readonly id: number;
   readonly name: string;
   readonly args: readonly unknown[];
 }
+
+/** To the worker. With `leave` the process ends: the thread is not to wait for anything any more. */
+export type WorkerOrder = WorkerCall | { readonly kind: 'leave' };
 
 export type WorkerMessage =
   | { readonly kind: 'ready' }

@@ -5,7 +5,7 @@ import { LoopClock } from './loop-clock.ts';
 import { runPollingLoop } from './polling-loop.ts';
 import { LocalServer } from './server.ts';
 import type { ServedDevice, ServedDeviceMaker } from './worker.ts';
-import type { WorkerCall, WorkerMessage, WorkerStart } from './worker-messages.ts';
+import type { WorkerCall, WorkerMessage, WorkerOrder, WorkerStart } from './worker-messages.ts';
 
 const { start, port } = workerData as { readonly start: WorkerStart; readonly port: MessagePort };
 const post = (message: WorkerMessage): void => port.postMessage(message);
@@ -69,7 +69,9 @@ const wake = EventFd.from(start.wakeFd);
 backEnd.also(wake.fd, () => {
   wake.take();
   for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
-    void answer(next.message as WorkerCall);
+    const order = next.message as WorkerOrder;
+    if (order.kind === 'leave') ended = true;
+    else void answer(order);
   }
 });
 // The thread does not end by itself: its last answer would be lost.

@@ -4,7 +4,7 @@ import { TransportError } from '../../spec/fault.ts';
 import { Feature } from '../../spec/features.ts';
 import { EventFd } from '../../unix/event-fd.ts';
 import type { ServerEvent, ServerStatus, VhostUserServer } from './server.ts';
-import type { WorkerMessage, WorkerStart } from './worker-messages.ts';
+import type { WorkerMessage, WorkerOrder, WorkerStart } from './worker-messages.ts';
 
 /** What is behind a socket, made by a module in the worker. */
 export interface ServedDevice {
@@ -90,8 +90,11 @@ class WorkerServer implements VhostUserWorker {
   readonly #port: MessagePort;
   readonly #wake: EventFd;
   readonly #pending = new Map<number, Pending>();
-  /** A thread in a foreign call is not ended by the end of the process: it has to come back from it. */
-  readonly #onExit = (): void => this.#wake.signal();
+  /** A thread in a foreign call is not ended by the end of the process: it has to come back from it, and not go there again. */
+  readonly #onExit = (): void => {
+    this.#port.postMessage({ kind: 'leave' } satisfies WorkerOrder);
+    this.#wake.signal();
+  };
   readonly #onLost: (error: Error) => void;
   #isServing = false;
   #next = 0;
@@ -175,7 +178,7 @@ class WorkerServer implements VhostUserWorker {
       }
       const id = this.#next++;
       this.#pending.set(id, { resolve, reject });
-      this.#port.postMessage({ id, name, args });
+      this.#port.postMessage({ kind: 'call', id, name, args } satisfies WorkerOrder);
       this.#wake.signal();
     });
   }

@@ -108,9 +108,15 @@ describe('a server in a worker', () => {
     await expect(missing).rejects.toThrow(/Cannot find module/);
   });
 
-  it('does not keep a process that exits', () => {
+  it.each([
+    ['exits', 'exit', 7],
+    ['fails while the worker is asleep', 'throw', 1],
+  ])('does not keep a process that %s', (_, how, code) => {
     const program = join(import.meta.dirname, 'worker-exit.mjs');
-    const { status } = spawnSync(process.execPath, [program, path], { timeout: 15_000, stdio: 'inherit' });
-    expect(status).toBe(7);
+    const { status, stderr } = spawnSync(process.execPath, [program, path, how], { timeout: 15_000, encoding: 'utf8' });
+    expect({ status, isSaid: stderr.includes('nobody catches this') }).toEqual({
+      status: code,
+      isSaid: how === 'throw',
+    });
   });
 });
