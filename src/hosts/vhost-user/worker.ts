@@ -77,6 +77,12 @@ export async function serveVhostUserInWorker(options: VhostUserWorkerOptions): P
   return server;
 }
 
+/** Those whose threads run; one listener for all, as there may be many. */
+const alive = new Set<WorkerServer>();
+process.on('exit', () => {
+  for (const server of alive) server.leave();
+});
+
 interface Pending {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -90,11 +96,6 @@ class WorkerServer implements VhostUserWorker {
   readonly #port: MessagePort;
   readonly #wake: EventFd;
   readonly #pending = new Map<number, Pending>();
-  /** A thread in a foreign call is not ended by the end of the process: it has to come back from it, and not go there again. */
-  readonly #onExit = (): void => {
-    this.#port.postMessage({ kind: 'leave' } satisfies WorkerOrder);
-    this.#wake.signal();
-  };
   readonly #onLost: (error: Error) => void;
   #isServing = false;
   #next = 0;
@@ -112,7 +113,7 @@ class WorkerServer implements VhostUserWorker {
     this.#port = port;
     this.#wake = wake;
     this.#onLost = onLost;
-    process.on('exit', this.#onExit);
+    alive.add(this);
     this.ready = new Promise((resolve, reject) => {
       const serve = (): void => {
         this.#isServing = true;
@@ -131,6 +132,12 @@ class WorkerServer implements VhostUserWorker {
       this.#lose(new TransportError(`the worker at ${path} failed: ${error.message}`, { cause: error }));
     });
     worker.once('exit', () => this.#lose(new TransportError(`the server at ${path} has ended`)));
+  }
+
+  /** A thread in a foreign call is not ended by the end of the process: it has to come back from it, and not go there again. */
+  leave(): void {
+    this.#port.postMessage({ kind: 'leave' } satisfies WorkerOrder);
+    this.#wake.signal();
   }
 
   async status(): Promise<ServerStatus> {
@@ -194,7 +201,7 @@ class WorkerServer implements VhostUserWorker {
     this.#lost = error;
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
-    process.off('exit', this.#onExit);
+    alive.delete(this);
     this.#port.close();
     this.#wake.close();
     if (this.#isServing) this.#onLost(error);
