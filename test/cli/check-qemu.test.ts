@@ -9,6 +9,9 @@ import { leavesNothing } from '../qemu/qemu-devices.ts';
 import { keepVerdicts, keptVersion } from '../support/verdicts.ts';
 import { start, virtio, workFolder } from './virtio.ts';
 
+/** QEMU sets its flag for kicks, and clears it, in another process: whether it is looked at meanwhile is a matter of time. */
+const BY_CHANCE = ['split.device.availnotif.1'];
+
 const folder = workFolder();
 const newer = newerQemu();
 if (newer === undefined) console.warn('skipped: the devices of a newer QEMU; node scripts/newer-qemu.mjs fetches one');
@@ -47,7 +50,7 @@ describe.each([
       return;
     }
     const command = `virtio check device qemu-${bus}${program === QEMU ? '' : ' --qemu PROGRAM'}`;
-    keepVerdicts(kept, { name: `${name}, ${bus}`, role: 'device', command, version }, report);
+    keepVerdicts(kept, { name: `${name}, ${bus}`, role: 'device', command, version }, report, BY_CHANCE);
   });
 });
 
