@@ -1,5 +1,8 @@
 import type { GuestMemory, MemoryRegion } from '../memory/guest-memory.ts';
 
+/** What a used ring can say of a buffer's length; it is to be no longer (§2.7.5). */
+export const MOST_CHAIN_BYTES = 0xffff_ffff;
+
 /** Chains of closed queues that are still in somebody's hands. */
 export interface OrphanCount {
   count: number;

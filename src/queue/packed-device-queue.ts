@@ -2,7 +2,7 @@ import { type GuestMemory, joinU64, type MemoryRegion } from '../memory/guest-me
 import { loadAcquire, storeRelease } from '../memory/order.ts';
 import { ProtocolError, StateError } from '../spec/fault.ts';
 import { EventFlag, EventSuppression, PackedDescriptor, PackedFlag } from '../spec/packed-ring.ts';
-import { Chain, type OrphanCount } from './chain.ts';
+import { Chain, MOST_CHAIN_BYTES, type OrphanCount } from './chain.ts';
 import type {
   DeviceQueue,
   PackedQueueState,
@@ -19,8 +19,6 @@ import { TakenOrder } from './taken-order.ts';
 // What each buffer needs, as values of this module: those of others are looked up anew at each use.
 const { SIZE: DESCRIPTOR_BYTES, LENGTH, ID, FLAGS } = PackedDescriptor;
 const { NEXT, WRITE, INDIRECT, AVAILABLE, USED } = PackedFlag;
-
-const MOST_BYTES = 0xffff_ffff;
 
 /** What says of a descriptor whether it is available or used, and in which round. */
 const MARKS = AVAILABLE | USED;
@@ -253,6 +251,9 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   #taking(chain: Chain): void {
+    if (chain.readableBytes + chain.writableBytes > MOST_CHAIN_BYTES) {
+      throw new ProtocolError('packed.driver.desc.bytes', 'a chain of more than 2^32 bytes');
+    }
     this.#pool.pop();
     chain.live = true;
     this.#order?.push(chain);
@@ -295,8 +296,8 @@ export class PackedDeviceQueue implements DeviceQueue {
       if ((flags & INDIRECT) !== 0) this.#walkIndirect(chain, flags, descriptors.length, address, length);
       else addSegment(this.#memory, chain, address, length, flags);
     }
-    this.#again.pop();
     this.#taking(chain);
+    this.#again.pop();
     return chain;
   }
 
@@ -336,8 +337,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       if ((flags & NEXT) === 0) {
         chain.id = view.getUint16(at + ID, true);
         chain.slots = length;
-        if (chain.readableBytes + chain.writableBytes <= MOST_BYTES) return;
-        throw new ProtocolError('packed.driver.desc.bytes', 'a chain of more than 2^32 bytes');
+        return;
       }
       if (length >= this.size) {
         throw new ProtocolError('packed.driver.sg.2', `a chain has more than ${this.size} descriptors`);

@@ -12,7 +12,7 @@ import {
   Used,
 } from '../spec/split-ring.ts';
 import { addPieces } from './buffer-pieces.ts';
-import { Chain, type OrphanCount } from './chain.ts';
+import { Chain, MOST_CHAIN_BYTES, type OrphanCount } from './chain.ts';
 import type {
   DeviceQueue,
   QueueFeatures,
@@ -29,8 +29,6 @@ const { SIZE: DESCRIPTOR_BYTES, LENGTH, FLAGS, NEXT } = Descriptor;
 const { NEXT: GOES_ON, WRITE, INDIRECT } = DescriptorFlag;
 const { INDEX: AVAILABLE_INDEX, RING: AVAILABLE_RING, ENTRY_SIZE: AVAILABLE_BYTES } = Available;
 const { INDEX: USED_INDEX, RING: USED_RING, ENTRY_SIZE: USED_BYTES } = Used;
-
-const MOST_BYTES = 0xffff_ffff;
 
 /** So many chains of a batch are fetched before the first of them is taken. */
 const FETCHED_EARLY = 32;
@@ -305,7 +303,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       }
       this.#addSegment(chain, address, bytes, (flags & WRITE) !== 0);
       if ((flags & GOES_ON) === 0) {
-        if (chain.readableBytes + chain.writableBytes <= MOST_BYTES) return;
+        if (chain.readableBytes + chain.writableBytes <= MOST_CHAIN_BYTES) return;
         throw new ProtocolError('split.driver.desc.1', 'a chain of more than 2^32 bytes');
       }
       const most = indirect ? this.#longestTable : this.size;
