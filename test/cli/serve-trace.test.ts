@@ -3,11 +3,15 @@ import { readFileSync, truncateSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { newerQemu } from '../../scripts/newer-qemu.mjs';
 import type { TraceReport } from '../../src/cli/check/verdict-report.ts';
+import { BlockDriver } from '../../src/devices/block/driver.ts';
+import { VfioUserClient } from '../../src/hosts/vfio-user/client.ts';
 import { guestFiles } from '../../src/machine/guest-files.ts';
+import { GuestAllocator } from '../../src/memory/allocator.ts';
+import { PciDriverTransport } from '../../src/transports/pci/driver.ts';
 import { endOfLoad, output, startLoad } from '../guest/commanded-guest.ts';
 import { QemuMachine } from '../guest/qemu-machine.ts';
 import { pattern } from '../support/rig.ts';
-import { drive, folder, freshName, places, serve } from './served-disk.ts';
+import { cleanUp, drive, folder, freshName, places, serve } from './served-disk.ts';
 import { virtio } from './virtio.ts';
 
 const qemu = newerQemu();
@@ -58,6 +62,29 @@ describe('a trace of a server', () => {
     const { passed, wrong } = await judged(trace);
     expect(wrong).toEqual([]);
     expect(passed).toEqual(expect.arrayContaining([...SUSPENDS, 'pci.device.discovery.1', 'packed.device.used.id']));
+  });
+
+  it('has a reset of the machine as one of the driver, after which another driver begins', async () => {
+    const trace = folder.path(freshName('trace'));
+    const { server, socket } = await serve('vfio-user', places(), ['--trace', trace]);
+    const client = await VfioUserClient.connect(socket);
+    cleanUp.push(() => client.close());
+    for (let life = 0; life < 2; life++) {
+      const driver = new BlockDriver(
+        await PciDriverTransport.open(client),
+        new GuestAllocator(client.memory, 0x1000, 1 << 20),
+      );
+      await driver.initialize();
+      await driver.write(3, pattern(512, life));
+      await client.reset();
+    }
+    await server.says(/"event":"reset".*\n.*"event":"reset"/);
+    server.child.kill('SIGTERM');
+    expect((await server.ended).code).toBe(0);
+    const { passed, wrong } = await judged(trace);
+    expect(wrong).toEqual([]);
+    expect(passed).toEqual(expect.arrayContaining(['status.driver.2', 'packed.device.used.id']));
+    expect(readFileSync(trace, 'utf8').match(/"kind":"status.write","value":0,/g)).toHaveLength(2);
   });
 
   it('that cannot be written any more says so, and the disk goes on', async () => {

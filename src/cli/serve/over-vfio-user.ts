@@ -32,7 +32,10 @@ export async function serveOverVfioUser(options: DiskServerOptions): Promise<Dis
   };
   const server = await Promise.resolve()
     .then(() => serveVfioUser({ path: socket, function: fn, memory, onEvent: told }))
-    .catch(closeServed(served));
+    .catch((error: unknown) => {
+      trace?.close();
+      return closeServed(served)(error);
+    });
   return {
     status: async () => {
       const { connected, sessions, mappedBytes } = server.status;
