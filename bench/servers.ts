@@ -9,7 +9,7 @@ const MOST_WAITS = 50;
 const MOST_TURNS = 4;
 const run = promisify(execFile);
 
-export const ROUNDS: number = Number(process.env['ROUNDS'] ?? 5);
+const ROUNDS = Number(process.env['ROUNDS'] ?? 5);
 
 /** A vhost-user back-end that is measured. */
 export interface Server {

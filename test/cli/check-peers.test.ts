@@ -2,16 +2,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { deviceCases } from '../../src/cli/check/device-cases.ts';
-import { CHOSEN_RINGS } from '../../src/cli/check/ends.ts';
+import { DEVICE_CASES } from '../support/device-case-count.ts';
 import { readJunit } from '../support/junit-xml.ts';
 import { keepVerdicts } from '../support/verdicts.ts';
 import { start, virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
-
-/** Each with each kind of ring. */
-const CASES = deviceCases.length * CHOSEN_RINGS.length;
 
 interface Case {
   readonly name: string;
@@ -41,7 +37,7 @@ describe.each([
     const { code, stdout, stderr } = await virtio(['check', 'device', way, socket, '--json', json, '--junit', xml]);
     expect({ code, counts: stdout.match(/^\d+ cases, \d+ failed, \d+ not exercised/m)?.[0] }).toEqual({
       code: 0,
-      counts: `${CASES} cases, 0 failed, ${skipped} not exercised`,
+      counts: `${DEVICE_CASES} cases, 0 failed, ${skipped} not exercised`,
     });
     expect(stderr).toContain(`The device at ${socket}, over ${way}`);
     expect(stdout).toContain('as what is behind the device is out of reach: held requests');

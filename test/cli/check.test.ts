@@ -2,19 +2,15 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { deviceCases } from '../../src/cli/check/device-cases.ts';
-import { CHOSEN_RINGS } from '../../src/cli/check/ends.ts';
 import type { TraceEvent } from '../../src/monitor/trace.ts';
 import { formatLine } from '../../src/monitor/trace-format.ts';
+import { DEVICE_CASES } from '../support/device-case-count.ts';
 import { readJunit } from '../support/junit-xml.ts';
 import { goesOn, header, kick, resumes, suspends, write } from '../support/trace-events.ts';
 import { keepVerdicts } from '../support/verdicts.ts';
 import { program, Running, virtio, workFolder } from './virtio.ts';
 
 const folder = workFolder();
-
-/** Each with each kind of ring. */
-const CASES = deviceCases.length * CHOSEN_RINGS.length;
 
 function traceFile(name: string, events: readonly TraceEvent[], more: readonly string[] = []): string {
   const file = folder.path(name);
@@ -134,7 +130,7 @@ describe('virtio check device', () => {
     const { code, stdout, stderr } = await virtio(['check', 'device', way, ...options]);
     expect({ code, failed: stdout.match(/\d+ cases, \d+ failed/)?.[0] }).toEqual({
       code: 0,
-      failed: `${CASES} cases, 0 failed`,
+      failed: `${DEVICE_CASES} cases, 0 failed`,
     });
     expect(stderr).toContain(`The devices over ${way}`);
     const report = readFileSync(json, 'utf8');
@@ -151,10 +147,10 @@ describe('virtio check device', () => {
     const { cases } = readJunit(readFileSync(xml, 'utf8'));
     const run = cases.filter(({ suite, result }) => suite === 'cases' && result === 'pass');
     expect({ run: run.length, failed: cases.filter(({ result }) => result === 'failure') }).toEqual({
-      run: CASES - skipped,
+      run: DEVICE_CASES - skipped,
       failed: [],
     });
-    expectPictures(pictures, CASES - skipped);
+    expectPictures(pictures, DEVICE_CASES - skipped);
   });
 
   it('knows the ways that there are', async () => {

@@ -2,8 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-const TMPFS = 0x0102_1994;
+import { FileSystem } from '../../../src/storage/node/file-systems.ts';
 
 /** A folder of this machine where single sectors of files are read past the page cache, by dd; undefined where there is none. */
 export const directPlace: string | undefined = [tmpdir(), '/var/tmp'].find(isDirect);
@@ -14,7 +13,7 @@ function isDirect(place: string): boolean {
   let folder: string | undefined;
   try {
     // There it is allowed, and has no effect.
-    if (statfsSync(place).type === TMPFS) return false;
+    if (statfsSync(place).type === FileSystem.TMPFS) return false;
     folder = mkdtempSync(join(place, 'virtio-direct-'));
     const file = join(folder, 'trial');
     writeFileSync(file, new Uint8Array(1024));
